@@ -1,0 +1,208 @@
+"""The nouns of cbldm: settings with their origin, a cluster, a PDF, a fit, a candidate and a solution.
+
+This module is the ground floor: it imports numpy and nothing of cbldm but its errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+
+#: Where a value came from, as echoed to the user.
+Origin = Literal["header", "option", "default", "data"]
+
+#: Atomic arrangements that a cluster can be labelled with. ``twin`` and ``faulted`` are close-packed stacks.
+MOTIFS = ("fcc", "hcp", "twin", "faulted", "bcc", "sc", "decahedron", "icosahedron")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value together with its origin.
+
+    Attributes:
+        value: The value in the field's unit, or None where it is unknown.
+        source: ``header``, ``option``, ``default`` or ``data`` (estimated from the measured curve).
+        note: One clause on why the value is not what the header says, or an empty string.
+    """
+
+    value: Any
+    source: Origin
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """What the measurement does to an ideal G(r).
+
+    Attributes:
+        qmin: Lower end of the Fourier integral, in Å⁻¹.
+        qmax: Upper end of the Fourier integral, in Å⁻¹.
+        qdamp: Gaussian damping of the resolution, in Å⁻¹.
+        qbroad: Broadening of peaks with distance, in Å⁻¹.
+    """
+
+    qmin: float
+    qmax: float
+    qdamp: float = 0.0
+    qbroad: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A monometallic cluster without scale or element.
+
+    Attributes:
+        positions: (n_atoms, 3) in units of the nearest-neighbour distance.
+        motif: One of `MOTIFS`.
+        family: The generator that made it, for example ``octahedron`` or ``marks decahedron``.
+        parameters: The generator's parameters.
+    """
+
+    positions: FloatArray
+    motif: str
+    family: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.positions)
+
+
+@dataclass(frozen=True)
+class Pdf:
+    """A measured or simulated pair distribution function on its own r grid.
+
+    Attributes:
+        r: (n,) distances in Å, strictly increasing.
+        g: (n,) G(r) in Å⁻².
+        dg: (n,) standard uncertainty of G in Å⁻², or None where the file has none.
+        settings: ``element``, ``qmin``, ``qmax``, ``qdamp``, ``qbroad``, ``rmin``, ``rmax`` with their origin.
+        file: Name of the file without its folder, or an empty string for arrays.
+        sha256: Digest of the file's bytes (of the arrays' bytes where there is no file).
+        dialect: The file format as recognised, for example ``PDFgetX3``.
+        warnings: One line for each thing that a careful user should know.
+    """
+
+    r: FloatArray
+    g: FloatArray
+    dg: FloatArray | None
+    settings: Mapping[str, Setting]
+    file: str = ""
+    sha256: str = ""
+    dialect: str = "arrays"
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def element(self) -> str | None:
+        """Chemical symbol, or None where nobody said."""
+        return self.settings["element"].value
+
+    @property
+    def instrument(self) -> Instrument:
+        """The settings that the physics needs; qmin, qmax, qdamp and qbroad must be known."""
+        return Instrument(*(float(self.settings[key].value) for key in ("qmin", "qmax", "qdamp", "qbroad")))
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Observed and calculated G(r) of one candidate on the fitted range.
+
+    Attributes:
+        r: (n,) in Å.
+        observed: (n,) in Å⁻².
+        calculated: (n,) in Å⁻², scale included.
+    """
+
+    r: FloatArray
+    observed: FloatArray
+    calculated: FloatArray
+
+    @property
+    def difference(self) -> FloatArray:
+        """Observed minus calculated, in Å⁻²."""
+        return self.observed - self.calculated
+
+    @property
+    def rw(self) -> float:
+        """Agreement factor sqrt(Σ difference² / Σ observed²)."""
+        return float(np.sqrt(np.sum(self.difference**2) / np.sum(self.observed**2)))
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One structure that fits the PDF.
+
+    Attributes:
+        rank: 1 for the best.
+        atoms: ASE atoms, positions in Å, centred on the origin, right element.
+        motif: One of `MOTIFS`.
+        source: ``cbldm`` or ``library``.
+        fit: The curves behind ``rw``.
+        parameters: ``scale``, ``stretch``, ``uiso`` (Å²), ``delta2`` (Å²), ``qdamp`` (Å⁻¹).
+        moved_median: Median displacement of the atoms during the restrained refinement, in Å.
+        moved_max: Largest displacement of an atom during the restrained refinement, in Å.
+        rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
+    """
+
+    rank: int
+    atoms: Atoms
+    motif: str
+    source: str
+    fit: Fit
+    parameters: Mapping[str, float]
+    moved_median: float
+    moved_max: float
+    rmsd_to_rank1: float | None
+
+    @property
+    def rw(self) -> float:
+        """Agreement factor of the fit."""
+        return self.fit.rw
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms."""
+        return len(self.atoms)
+
+    @property
+    def diameter(self) -> float:
+        """Largest distance between two atoms, in Å."""
+        positions = self.atoms.get_positions()
+        return float(np.max(np.linalg.norm(positions[:, None] - positions[None], axis=-1)))
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Everything that `solve` found, and how.
+
+    Attributes:
+        pdf: The data as used.
+        candidates: Ranked, distinct structures, best first.
+        rejected: Count of samples not shown, by reason.
+        warnings: One line each.
+        model: ``name`` and ``sha256`` of the weights; empty where no model was used.
+        seed: The seed of every random draw.
+        device: ``cpu`` or ``cuda``.
+        seconds: Time of each stage: load, sample, recover, refine, rank, total.
+        estimates: What was read from the data before sampling: ``dnn`` (Å), ``n_atoms`` and ``motif`` distributions.
+    """
+
+    pdf: Pdf
+    candidates: Sequence[Candidate]
+    rejected: Mapping[str, int]
+    warnings: Sequence[str]
+    model: Mapping[str, str]
+    seed: int
+    device: str
+    seconds: Mapping[str, float]
+    estimates: Mapping[str, Any]
