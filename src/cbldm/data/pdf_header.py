@@ -1,0 +1,96 @@
+"""What the header of a PDF file says about the sample and the measurement.
+
+Headers of PDFgetX3, xPDFsuite, PDFgui, Mantid, PDFgetX2 and PDFgetN are read alike: wherever ``qmax = 22`` or
+``Qmax=22`` stands as an entry of its own it counts, whichever line it is on. Text that can hold a path is cut away
+before anything else is looked at, so that neither a ``=`` in a path nor the path itself goes any further.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from cbldm.data.composition import parse_formula
+
+#: The numbers that are looked for.
+KEYS = ("qmin", "qmax", "qdamp", "qbroad", "rmin", "rmax")
+
+_PATH = re.compile(r"\b\w*(?:file|dir|path|title|folder)\w*\s*[=:].*", re.IGNORECASE)
+_ENTRY = re.compile(rf"(?<![\w./\\-])({'|'.join(KEYS)})(\s*[=:]\s*|\s*,\s*|\s+)(?=(\S*))", re.IGNORECASE)
+_VALUE = re.compile(r"([-+]?(?:\d+[.,]\d+|\d+\.?|\.\d+)(?:[eE][-+]?\d+)?)(?![\d/\\])")
+_COMPOSITION = re.compile(r"(?<![\w./\\-])(?:composition|formula|element)\s*[=:]\s*(.*)", re.IGNORECASE)
+_COMPOSITION_END = re.compile(r"\s{2,}|\s+\w+\s*=|[;,#]")
+_TABLE = re.compile(r"^\W*(?:L\s+)?(?:element\s+relAtomNum|symbol\s+valence\s+fractions)\b", re.IGNORECASE)
+_TABLE_ROW = re.compile(r"^\W*([A-Z][a-z]?)((?:\s+[-+.\deE]+)+)\s*$")
+
+
+@dataclass(frozen=True)
+class PdfHeader:
+    """Values found in a header.
+
+    Attributes:
+        numbers: The keys of `KEYS` that the header has, Q in Å⁻¹ and r in Å, as written.
+        composition: Count of atoms of each element; None where the header names none.
+        warnings: One line for each entry that could not be used.
+    """
+
+    numbers: Mapping[str, float]
+    composition: Mapping[str, float] | None
+    warnings: tuple[str, ...]
+
+
+def read_header(lines: Iterable[str]) -> PdfHeader:
+    """Find settings and composition in the header lines of a PDF file.
+
+    Example:
+        >>> found = read_header(["# qmax = 21.99", "inputdir = C:/a qmax=3/b", "composition = Au144 S60"])
+        >>> found.numbers, found.composition
+        ({'qmax': 21.99}, {'Au': 144.0, 'S': 60.0})
+    """
+    lines = [_PATH.sub("", line) for line in lines]
+    numbers, number_warnings = _numbers(lines)
+    composition, composition_warnings = _composition(lines)
+    return PdfHeader(numbers, composition, (*number_warnings, *composition_warnings))
+
+
+def _numbers(lines: list[str]) -> tuple[dict[str, float], list[str]]:
+    """The first value of each key; a later, different one or one that is no number gives a warning."""
+    numbers: dict[str, float] = {}
+    warnings = []
+    for line in lines:
+        for entry in _ENTRY.finditer(line):
+            key, value = entry[1].lower(), _VALUE.match(entry[3])
+            if value is None:
+                if "=" in entry[2] and entry[3]:
+                    warnings.append(f"the header's {key} is not a number and was not used")
+                continue
+            number = float(value[1].replace(",", "."))
+            if number != numbers.setdefault(key, number):
+                warnings.append(f"the header gives {key} as {numbers[key]:g} and as {number:g}; the first was used")
+    return numbers, list(dict.fromkeys(warnings))
+
+
+def _composition(lines: list[str]) -> tuple[dict[str, float] | None, list[str]]:
+    """The first composition that is a formula, else that of the atom table of PDFgetX2 and PDFgetN."""
+    texts = [_COMPOSITION_END.split(entry[1].strip())[0] for line in lines if (entry := _COMPOSITION.search(line))]
+    formulas = [formula for text in texts if (formula := parse_formula(text))]
+    formula = formulas[0] if formulas else _atom_table(lines)
+    unread = any(texts) and formula is None
+    return formula, ["the header's composition is not a chemical formula and was not used"] if unread else []
+
+
+def _atom_table(lines: list[str]) -> dict[str, float] | None:
+    """Element and fraction from the table that PDFgetN and PDFgetX2 put in their headers."""
+    for i, line in enumerate(lines):
+        if not _TABLE.match(line):
+            continue
+        column = 0 if "relatomnum" in line.lower() else 1
+        counts: dict[str, float] = {}
+        for row in lines[i + 1 :]:
+            cells = _TABLE_ROW.match(row)
+            if cells is None or len(cells[2].split()) <= column:
+                break
+            counts |= parse_formula(f"{cells[1]}{cells[2].split()[column]}") or {}
+        return counts or None
+    return None
