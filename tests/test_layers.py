@@ -24,22 +24,27 @@ ALLOWED = {
     "optimize": GROUND,
     "data": GROUND | {"physics", "geometry"},
     "models": GROUND | {"geometry"},
-    "training": SCIENCE,
+    "training": SCIENCE | {"model_card"},
     "refine": SCIENCE,
     "library": SCIENCE | {"refine"},
     "rank": SCIENCE | {"refine"},
-    "pipeline": SOLVING,
+    "first_peak": GROUND,
+    "network_input": SCIENCE,
+    "model_card": set(),
+    "pipeline": SOLVING | {"first_peak", "network_input"},
+    "results": {"data", "report", *GROUND},
+    "simulate": GROUND | {"physics", "data"},
     "evaluation": SOLVING | {"pipeline"},
     "report": {"types", "errors"},
-    "cli": SOLVING | {"pipeline", "training", "evaluation", "report"},
-    "__init__": SOLVING | {"pipeline"},
+    "cli": SOLVING | {"pipeline", "results", "simulate", "training", "evaluation"},
+    "__init__": SOLVING | {"pipeline", "results"},
     "__main__": {"cli"},
 }
 
 CORE = {"numpy", "scipy", "torch", "ase", "safetensors", "typer", "rich", "matplotlib"}
 
 # Packages of an extra, and the one part that may import each.
-EXTRA = {"lightning_fabric": "training", "tensorboard": "training"}
+EXTRA = {"lightning_fabric": "training"}
 
 TRAINING_PATH = ("data.stream", "data.cuts", "data.clusters", "geometry", "models", "physics")
 

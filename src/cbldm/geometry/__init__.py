@@ -1,0 +1,1 @@
+"""Shapes: frames and slots, matrices and positions, alignment, motifs and fingerprints."""
