@@ -1,0 +1,116 @@
+"""From many fits to a short list: duplicates removed, the rest ordered by misfit and strain together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import pdist
+
+from cbldm.geometry.alignment import align
+from cbldm.refine import FittedStructure, independent_points
+from cbldm.types import FloatArray, Pdf
+
+#: No data and no model are better than this Rw; it bounds the noise that `scores` estimates.
+SMALLEST_NOISE = 0.01
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One candidate's place.
+
+    Attributes:
+        index: Which of the given fits it is.
+        score: Negative log posterior in nats above that of rank 1.
+        rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
+    """
+
+    index: int
+    score: float
+    rmsd_to_rank1: float | None
+
+
+def distinct(
+    fitted: Sequence[FittedStructure], tolerance: float = 0.15, *, limit: int | None = None
+) -> tuple[list[int], list[int]]:
+    """The best fit of each set of structures that are equal up to rigid motion, reflection and relabelling.
+
+    Fits are visited from the lowest Rw up; one that lies within the tolerance of a kept one counts as its duplicate. At
+    an RMSD of t the sorted distances of two structures of N atoms differ by at most t sqrt(2N / (N - 1)) (root mean
+    square), so most pairs need no alignment.
+
+    Args:
+        fitted: Fits; atom counts may differ.
+        tolerance: RMSD in Å up to which two structures are the same. One atom on another site makes at least
+            dnn / sqrt(N), 0.17 Å for 256 atoms.
+        limit: Stop once so many distinct structures are found; None visits all.
+
+    Returns:
+        Indices of the kept fits, lowest Rw first, and for each how many of the visited fits it stands for, itself
+        included.
+    """
+    kept: list[int] = []
+    counts: list[int] = []
+    distances: list[FloatArray] = []
+    for index in np.argsort([fit.rw for fit in fitted], kind="stable").tolist():
+        positions = fitted[index].positions
+        spread = np.sort(pdist(positions))
+        reach = tolerance * np.sqrt(2 * len(positions) / max(len(positions) - 1, 1))
+        for place, other in enumerate(kept):
+            if len(fitted[other].positions) != len(positions):
+                continue
+            if np.sqrt(np.mean((distances[place] - spread) ** 2)) > reach:
+                continue
+            if align(fitted[other].positions, positions, good_enough=tolerance).rmsd <= tolerance:
+                counts[place] += 1
+                break
+        else:
+            if limit is not None and len(kept) == limit:
+                break
+            kept.append(index)
+            counts.append(1)
+            distances.append(spread)
+    return kept, counts
+
+
+def scores(pdf: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
+    """Negative log posterior in nats, 0.5 n_eff (Rw / σ)² + restraint: a fit that needed strain pays for it.
+
+    n_eff is `independent_points`. σ is the Rw that noise and the model's shortcomings leave; the lowest Rw of all fits
+    estimates it, so scores compare candidates for one PDF and mean nothing across PDFs. The restraint is the negative
+    log prior of uneven bonds and of uiso from `refine_positions`: it is what the freedom of every atom costs.
+
+    Args:
+        pdf: The data that all were fitted to.
+        fitted: Fits, all refined or all not.
+
+    Returns:
+        (n_fits,) scores.
+    """
+    rw = np.array([fit.rw for fit in fitted])
+    sigma = max(float(rw.min()), SMALLEST_NOISE)
+    return 0.5 * independent_points(pdf) * (rw / sigma) ** 2 + np.array([fit.restraint for fit in fitted])
+
+
+def rank(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[Ranked]:
+    """Order fits by `scores`, lowest first.
+
+    Args:
+        pdf: The data that all were fitted to.
+        fitted: Fits, all refined or all not; at least one.
+
+    Returns:
+        All fits, best first.
+    """
+    values = scores(pdf, fitted)
+    order = np.argsort(values, kind="stable").tolist()
+    first = fitted[order[0]].positions
+
+    def distance(index: int) -> float | None:
+        positions = fitted[index].positions
+        if index == order[0]:
+            return 0.0
+        return align(first, positions).rmsd if len(positions) == len(first) else None
+
+    return [Ranked(i, float(values[i] - values[order[0]]), distance(i)) for i in order]

@@ -1,0 +1,412 @@
+"""Candidates become fits: global parameters by least squares, then positions under a restraint.
+
+Both compare the observed G(r) with scale * G(r; structure, stretch, uiso, delta2, qdamp), where the scale is always the
+linear least-squares optimum (variable projection). A curve that is band-limited to Qmax holds one independent value per
+π/Qmax, so a finer grid is thinned for the fit to no less than two points per π/Qmax; this loses nothing unless a file
+holds noise beyond Qmax. Rw is always reported on every data point of the fit range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from cbldm.errors import InputError
+from cbldm.geometry.restraint import Restraint, RestraintBatch
+from cbldm.optimize import best_scales, lbfgs, levenberg_marquardt, misfits
+from cbldm.physics.fast import fast_gr
+from cbldm.types import FloatArray, Instrument, Pdf
+
+#: Allowed range of each fitted parameter: stretch (1), uiso (Å²), delta2 (Å²), qdamp (Å⁻¹).
+BOUNDS = {"stretch": (0.94, 1.06), "uiso": (0.0005, 0.05), "delta2": (0.0, 6.0), "qdamp": (0.0, 0.15)}
+#: Finite-difference step of each fitted parameter, in its unit.
+STEPS = {"stretch": 2e-4, "uiso": 1e-4, "delta2": 0.05, "qdamp": 2e-3}
+#: Typical uiso of a metal between 100 and 400 K, in Å², and the spread of its logarithm: positions may not imitate
+#: thermal motion at a vanishing uiso.
+UISO_TYPICAL, LN_UISO_WIDTH = 0.006, 1.0
+#: Factors on the noise, one stage of the refinement of positions each. Bonds and their targets are named anew in
+#: every stage, so a coarse one tidies the bonds of a rattled start before the data decide on single atoms.
+COARSE_TO_FINE = (10.0, 3.0, 1.0)
+#: Stretch values tried before the least squares: starts within about 3.5 % of the right size are found.
+SCAN = (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)
+
+
+@dataclass(frozen=True)
+class FittedStructure:
+    """A structure with the parameters that fit it to a PDF.
+
+    Attributes:
+        positions: (n_atoms, 3) in Å, final: ``stretch`` is already applied.
+        scale: Linear factor on G(r).
+        stretch: Size relative to the structure that was given.
+        uiso: Å².
+        delta2: Å².
+        qdamp: Å⁻¹.
+        rw: Agreement factor on every data point of the fit range.
+        calculated: (n_r,) G(r) in Å⁻² on the data points of the fit range (`fit_range`), scale included.
+        moved_median: Median displacement of the atoms by `refine_positions`, in Å; 0 before.
+        moved_max: Largest displacement of an atom by `refine_positions`, in Å; 0 before.
+        restraint: Energy of the restraint in units of kT (a negative log prior); 0 before `refine_positions`.
+        converged: Whether the last step ended at its own tolerance, not at its limit of iterations.
+    """
+
+    positions: FloatArray
+    scale: float
+    stretch: float
+    uiso: float
+    delta2: float
+    qdamp: float
+    rw: float
+    calculated: FloatArray
+    moved_median: float
+    moved_max: float
+    restraint: float
+    converged: bool
+
+
+def check_structure(positions: FloatArray, dnn: float) -> str | None:
+    """A structure is rejected if atoms overlap (< 0.7 dnn) or its bonds (< 1.3 dnn) do not connect all atoms.
+
+    Args:
+        positions: (n_atoms, 3) in Å.
+        dnn: Nearest-neighbour distance in Å.
+
+    Returns:
+        None for a sound structure, else one of ``not finite``, ``overlapping atoms``, ``falls apart``.
+
+    >>> check_structure(np.array([[0.0, 0, 0], [2.5, 0, 0], [9.0, 0, 0]]), 2.5)
+    'falls apart'
+    """
+    if not np.isfinite(positions).all():
+        return "not finite"
+    pairs = cKDTree(positions).query_pairs(1.3 * dnn, output_type="ndarray")
+    distances = np.linalg.norm(positions[pairs[:, 0]] - positions[pairs[:, 1]], axis=1)
+    if np.any(distances < 0.7 * dnn):
+        return "overlapping atoms"
+    n_atoms = len(positions)
+    graph = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n_atoms, n_atoms))
+    return "falls apart" if connected_components(graph, directed=False)[0] > 1 else None
+
+
+def fit_range(pdf: Pdf) -> tuple[FloatArray, FloatArray]:
+    """Data points (r, G) between the settings rmin and rmax, both included.
+
+    Raises:
+        InputError: Fewer than 10 points lie between rmin and rmax.
+    """
+    rmin, rmax = (float(pdf.settings[key].value) for key in ("rmin", "rmax"))
+    inside = (pdf.r >= rmin - 1e-9) & (pdf.r <= rmax + 1e-9)
+    if np.count_nonzero(inside) < 10:
+        raise InputError(
+            f"only {np.count_nonzero(inside)} data points lie between rmin {rmin:g} and rmax {rmax:g} Å; "
+            f"the data run from {pdf.r[0]:g} to {pdf.r[-1]:g} Å and at least 10 points are needed"
+        )
+    return pdf.r[inside], pdf.g[inside]
+
+
+def independent_points(pdf: Pdf) -> float:
+    """Number of independent values in the fit range, qmax * (rmax - rmin) / pi (Nyquist)."""
+    r, _ = fit_range(pdf)
+    return float(pdf.instrument.qmax * (r[-1] - r[0]) / np.pi)
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The thinned data as tensors, and the instrument."""
+
+    r: Tensor
+    observed: Tensor
+    instrument: Instrument
+
+    @classmethod
+    def of(cls, pdf: Pdf, *, thin: bool, dtype: torch.dtype, device: torch.device) -> _Target:
+        r, g = fit_range(pdf)
+        spacing = np.pi / (2 * pdf.instrument.qmax)
+        stride = max(1, int(spacing / np.max(np.diff(r)))) if thin else 1
+        r_fit, g_fit = (torch.as_tensor(a[::stride].copy(), dtype=dtype, device=device) for a in (r, g))
+        return cls(r_fit, g_fit, pdf.instrument)
+
+    def curves(self, positions: Tensor, mask: Tensor, **parameters: Tensor | float) -> Tensor:
+        """(B, n_r) G(r) at scale 1."""
+        fixed = {"qmin": self.instrument.qmin, "qmax": self.instrument.qmax, "qbroad": self.instrument.qbroad}
+        return fast_gr(self.r, positions, mask, **fixed, **parameters)
+
+
+def _groups(sizes: Sequence[int], max_pairs: int) -> Iterator[list[int]]:
+    """Indices in batches of similar size: at most 20 % padding, at most about `max_pairs` pairs of atoms."""
+    group: list[int] = []
+    for index in np.argsort(sizes, kind="stable")[::-1].tolist():
+        largest = sizes[group[0]] if group else 0
+        if group and (1.2 * sizes[index] < largest or (len(group) + 1) * largest**2 / 2 > max_pairs):
+            yield group
+            group = []
+        group.append(index)
+    if group:
+        yield group
+
+
+def _padded(structures: Sequence[FloatArray], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Centred structures as one (B, N, 3) tensor, and which atoms are real, (B, N)."""
+    n_max = max(len(x) for x in structures)
+    positions = torch.zeros(len(structures), n_max, 3, dtype=dtype, device=device)
+    mask = torch.zeros(len(structures), n_max, dtype=torch.bool, device=device)
+    for row, x in enumerate(structures):
+        positions[row, : len(x)] = torch.as_tensor(x - x.mean(axis=0), dtype=dtype)
+        mask[row, : len(x)] = True
+    return positions, mask
+
+
+def _finished(
+    pdf: Pdf,
+    structures: Sequence[FloatArray],
+    parameters: dict[str, FloatArray],
+    converged: Sequence[bool],
+    device: torch.device,
+) -> list[FittedStructure]:
+    """Evaluate the final parameters (one value per structure) on every data point, in float64."""
+    target = _Target.of(pdf, thin=False, dtype=torch.float64, device=device)
+    positions, mask = _padded(structures, torch.float64, device)
+    tensors = {key: torch.as_tensor(parameters[key], device=device) for key in ("uiso", "delta2", "qdamp")}
+    with torch.no_grad():
+        curves = target.curves(positions, mask, **tensors)
+        scales = best_scales(curves, target.observed)
+        calculated = scales[:, None] * curves
+        rws = torch.sqrt(misfits(curves, target.observed))
+    return [
+        FittedStructure(
+            positions=positions[row, : len(structures[row])].cpu().numpy(),
+            scale=float(scales[row]),
+            stretch=float(parameters["stretch"][row]),
+            uiso=float(parameters["uiso"][row]),
+            delta2=float(parameters["delta2"][row]),
+            qdamp=float(parameters["qdamp"][row]),
+            rw=float(rws[row]),
+            calculated=calculated[row].cpu().numpy(),
+            moved_median=0.0,
+            moved_max=0.0,
+            restraint=0.0,
+            converged=converged[row],
+        )
+        for row in range(len(structures))
+    ]
+
+
+def fit_parameters(
+    pdf: Pdf,
+    structures: Sequence[FloatArray],
+    *,
+    fit_delta2: bool = True,
+    fit_qdamp: bool = False,
+    max_iterations: int = 15,
+    device: str | torch.device = "cpu",
+) -> list[FittedStructure]:
+    """Scale, stretch, uiso and optionally delta2 and qdamp of rigid structures by batched Levenberg-Marquardt.
+
+    A coarse scan of the stretch over +-3 % comes first. Bounds are in `BOUNDS`. Where delta2 or qdamp is not fitted it
+    is 0 and the instrument's value.
+
+    Args:
+        pdf: Data, instrument and fit range.
+        structures: Each (n_atoms, 3) in Å, within about 3 % of the right size; atom counts may differ.
+        fit_delta2: Whether delta2 is free.
+        fit_qdamp: Whether qdamp is free; size and qdamp trade off, so only where the instrument is not known.
+        max_iterations: Most steps of a fit.
+        device: Where the batched curves are computed.
+
+    Returns:
+        One fit for each structure, in the order given.
+    """
+    device = torch.device(device)
+    names = ["stretch", "uiso"] + ["delta2"] * fit_delta2 + ["qdamp"] * fit_qdamp
+    target = _Target.of(pdf, thin=True, dtype=torch.float32, device=device)
+    fits: dict[int, FittedStructure] = {}
+    for group in _groups([len(x) for x in structures], max_pairs=1_000_000):
+        members = [structures[i] for i in group]
+        positions, mask = _padded(members, torch.float32, device)
+        values, converged = _fit_group(target, positions, mask, names, max_iterations)
+        fitted = dict(zip(names, values.double().cpu().numpy().T, strict=True))
+        fitted.setdefault("delta2", np.zeros(len(group)))
+        fitted.setdefault("qdamp", np.full(len(group), pdf.instrument.qdamp))
+        stretched = [t * (x - x.mean(axis=0)) for t, x in zip(fitted["stretch"], members, strict=True)]
+        fits.update(zip(group, _finished(pdf, stretched, fitted, converged.tolist(), device), strict=True))
+    return [fits[i] for i in range(len(structures))]
+
+
+@torch.no_grad()
+def _fit_group(
+    target: _Target, positions: Tensor, mask: Tensor, names: Sequence[str], max_iterations: int
+) -> tuple[Tensor, Tensor]:
+    """Stretch scan, then least squares; (B, n_names) parameters and (B,) converged flags."""
+    qdamp = target.instrument.qdamp
+    start = {"stretch": 1.0, "uiso": 0.01, "delta2": 0.0, "qdamp": qdamp}
+    scanned = torch.stack(
+        [
+            misfits(target.curves(positions, mask, uiso=start["uiso"], qdamp=qdamp, stretch=t), target.observed)
+            for t in SCAN
+        ]
+    )
+    first = positions.new_tensor([start[n] for n in names]).repeat(len(positions), 1)
+    first[:, 0] = positions.new_tensor(SCAN)[scanned.argmin(0)]
+
+    def curves(rows: Tensor, values: Tensor) -> Tensor:
+        given = dict(zip(names, values.T, strict=True))
+        given.setdefault("qdamp", values.new_tensor(qdamp))
+        return target.curves(positions[rows], mask[rows], **given)
+
+    low, high = (positions.new_tensor([BOUNDS[n][k] for n in names]) for k in (0, 1))
+    step = positions.new_tensor([STEPS[n] for n in names])
+    return levenberg_marquardt(curves, target.observed, first, low, high, step, max_iterations)
+
+
+def refine_positions(
+    pdf: Pdf,
+    fitted: Sequence[FittedStructure],
+    *,
+    noise: float = 0.05,
+    restraint: Restraint | None = None,
+    fit_delta2: bool = True,
+    max_iterations: int = 60,
+    device: str | torch.device = "cpu",
+) -> list[FittedStructure]:
+    """Positions, uiso, delta2 and scale of least misfit plus restraint, so that a low Rw cannot be bought by bending.
+
+    The objective is 0.5 n_eff (Rw / noise)² + restraint, a negative log posterior with n_eff from `independent_points`
+    and as restraint that of the bonds (`Restraint`) plus 0.5 (ln(uiso / UISO_TYPICAL) / LN_UISO_WIDTH)². It is
+    minimised by batched L-BFGS with analytic gradients, preconditioned by the Hessian of the restraint. qdamp keeps its
+    value; a uniform change of size that the positions took is moved into ``stretch``.
+
+    Measured with the defaults on six simulated clusters (fcc, bcc, decahedron, icosahedra; 55 to 247 atoms): starts
+    rattled by 0.20 Å (root mean square) end at a median RMSD of 0.04 Å under noise of Rw 0.03, of 0.05 Å under 0.1;
+    starts rattled by 0.34 Å at 0.05 and 0.07 Å; all 144 improved. One to eight atoms on wrong sites move the median
+    atom by at most 0.06 Å; four atoms missing of 55 move it by 0.10 Å. A smaller noise finds relaxed surfaces more
+    exactly, but bends wrong motifs further (an icosahedron's PDF fitted with a decahedron: Rw 0.40 to 0.11 at 0.03,
+    to 0.19 at 0.1).
+
+    Args:
+        pdf: Data, instrument and fit range.
+        fitted: From `fit_parameters`.
+        noise: Rw of the true structure that the data's noise and the model's shortcomings are taken to leave.
+        restraint: Widths of the beliefs about bonds and places; None for the defaults.
+        fit_delta2: Whether delta2 is free.
+        max_iterations: Most steps of L-BFGS in each stage.
+        device: Where the batched curves are computed.
+
+    Returns:
+        One refined fit for each given one. ``moved_median`` and ``moved_max`` are displacements after the best
+        superposition of end on start (rotation, translation, uniform size).
+    """
+    device = torch.device(device)
+    target = _Target.of(pdf, thin=True, dtype=torch.float64, device=device)
+    refined: dict[int, FittedStructure] = {}
+    for group in _groups([len(fit.positions) for fit in fitted], max_pairs=300_000):
+        members = [fitted[i] for i in group]
+        for factor in COARSE_TO_FINE:
+            weight = independent_points(pdf) / (factor * noise) ** 2
+            problem = _Restrained(target, members, weight, restraint or Restraint(), fit_delta2)
+            members = problem.solve(pdf, members, max_iterations)
+        for index, end in zip(group, members, strict=True):
+            moved, size = _moved(fitted[index].positions, end.positions)
+            refined[index] = replace(
+                end,
+                stretch=fitted[index].stretch * size,
+                moved_median=float(np.median(moved)),
+                moved_max=float(np.max(moved)),
+            )
+    return [refined[i] for i in range(len(fitted))]
+
+
+class _Restrained:
+    """The objective of `refine_positions` for a batch; variables are (positions in Å, ln uiso, delta2)."""
+
+    def __init__(
+        self,
+        target: _Target,
+        members: Sequence[FittedStructure],
+        weight: float,
+        restraint: Restraint,
+        fit_delta2: bool,
+    ) -> None:
+        self.target, self.weight = target, weight
+        structures = [fit.positions - fit.positions.mean(axis=0) for fit in members]
+        reference, self.mask = _padded(structures, torch.float64, target.r.device)
+        self.bonds = RestraintBatch(structures, reference, restraint)
+        uiso, delta2, self.qdamp = reference.new_tensor([[m.uiso, m.delta2, m.qdamp] for m in members]).T
+        self.start = torch.cat([reference.flatten(1), uiso.log()[:, None], delta2[:, None]], dim=1)
+
+        n_coordinates = reference[0].numel()
+        ends = reference.new_tensor([np.log(BOUNDS["uiso"]).tolist(), list(BOUNDS["delta2"])])
+        everywhere = reference.new_full((n_coordinates,), torch.inf)
+        self.low, self.high = torch.cat([-everywhere, ends[:, 0]]), torch.cat([everywhere, ends[:, 1]])
+        self.free = torch.ones_like(self.low)
+        self.free[-1] = float(fit_delta2)
+        self.largest_step = reference.new_tensor([0.15] * n_coordinates + [0.7, 1.0])
+
+        # Moving one atom by a peak's width of 0.15 Å changes a share of order 1 / N of the curve; only the speed
+        # depends on this guess of the data's curvature.
+        curvature = 0.04 * weight / (self.mask.sum(1) * 0.15**2)
+        unit = torch.eye(n_coordinates, dtype=reference.dtype, device=reference.device)
+        hessian = self.bonds.hessian() + curvature[:, None, None] * unit
+        self.inverse_hessian = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+
+    def unpack(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Positions (b, N, 3) in Å, uiso (b,) and delta2 (b,) in Å²."""
+        return values[:, :-2].unflatten(1, (-1, 3)), values[:, -2].exp(), values[:, -1]
+
+    def restraint(self, rows: Tensor, positions: Tensor, uiso: Tensor) -> Tensor:
+        """(b,) negative log prior of positions and uiso."""
+        thermal = 0.5 * ((uiso / UISO_TYPICAL).log() / LN_UISO_WIDTH) ** 2
+        return self.bonds.energy(rows, positions) + thermal
+
+    def function(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Objective (b,) and gradient; the scale is at its optimum, so its own derivative vanishes."""
+        values = values.detach().requires_grad_()
+        positions, uiso, delta2 = self.unpack(values)
+        curves = self.target.curves(positions, self.mask[rows], uiso=uiso, delta2=delta2, qdamp=self.qdamp[rows])
+        objective = 0.5 * self.weight * misfits(curves, self.target.observed) + self.restraint(rows, positions, uiso)
+        (gradient,) = torch.autograd.grad(objective.sum(), values)
+        return objective.detach(), gradient * self.free
+
+    def precondition(self, rows: Tensor, vectors: Tensor) -> Tensor:
+        """Approximate inverse Hessian times the vectors; ln uiso and delta2 are given variances of 0.1 and 0.3."""
+        moves = torch.einsum("bij,bj->bi", self.inverse_hessian[rows], vectors[:, :-2])
+        return torch.cat([moves, 0.1 * vectors[:, -2:-1], 0.3 * vectors[:, -1:]], dim=1)
+
+    def solve(self, pdf: Pdf, members: Sequence[FittedStructure], max_iterations: int) -> list[FittedStructure]:
+        """The members at the minimum, without a word on how far they moved."""
+        values, _, converged = lbfgs(
+            self.function,
+            self.precondition,
+            self.start,
+            self.low,
+            self.high,
+            self.largest_step,
+            max_iterations=max_iterations,
+            tolerance=0.02,
+        )
+        positions, uiso, delta2 = self.unpack(values)
+        energies = self.restraint(torch.arange(len(values), device=values.device), positions, uiso).tolist()
+        parameters = {
+            "stretch": np.array([member.stretch for member in members]),
+            "uiso": uiso.cpu().numpy(),
+            "delta2": delta2.cpu().numpy(),
+            "qdamp": self.qdamp.cpu().numpy(),
+        }
+        ends = [x[m].cpu().numpy() for x, m in zip(positions, self.mask, strict=True)]
+        fits = _finished(pdf, ends, parameters, converged.tolist(), values.device)
+        return [replace(fit, restraint=energy) for fit, energy in zip(fits, energies, strict=True)]
+
+
+def _moved(start: FloatArray, end: FloatArray) -> tuple[FloatArray, float]:
+    """Displacements (n_atoms,) in Å after the best superposition (Umeyama 1991), and the factor of size found."""
+    a, b = start - start.mean(axis=0), end - end.mean(axis=0)
+    u, singular, vt = np.linalg.svd(a.T @ b)
+    handed = np.array([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
+    size = float((singular * handed).sum() / (a**2).sum())
+    return np.linalg.norm(size * a @ (u * handed) @ vt - b, axis=1), size
