@@ -1,0 +1,406 @@
+"""Two pictures of a solution: the best fit with its difference curve, and the candidates as shaded spheres.
+
+Both are PNG files whose bytes depend on the solution alone: the reader's matplotlib settings have no say, and pyplot is
+never imported.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib import font_manager, rc_context, rcdefaults, rcParams
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba_array
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from cbldm.errors import InputError
+from cbldm.types import Candidate, Fit, FloatArray, Solution
+
+#: Size of ``fit.png`` and width of ``structures.png``, in pixels, and pixels per inch.
+FIT_SIZE, STRUCTURES_WIDTH, DPI = (1600, 1000), 2000, 200
+#: Most candidates that ``structures.png`` shows.
+MOST_CANDIDATES = 10
+#: Most circles that stand for the observed curve.
+MOST_CIRCLES = 420
+
+#: Atoms within this many nearest-neighbour distances are counted as neighbours.
+NEIGHBOUR_REACH = 1.25
+#: Colours of atoms with at most 5, with 6, 7, 8, 9 and with at least 10 neighbours.
+COORDINATION_COLOURS = ("#b64a34", "#dd7f45", "#eebb66", "#ebe3c5", "#8db7cd", "#517fa6")
+COORDINATION_LABELS = ("≤ 5", "6", "7", "8", "9", "≥ 10")
+#: Turns about the horizontal and the vertical axis of a picture, in degrees, that open up the rows of atoms.
+TILT = (17.0, 12.0)
+#: Bonds whose directions have a cosine above this are parallel.
+PARALLEL = 0.98
+#: Direction to the light, in front of the picture from the upper left.
+LIGHT = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
+#: How much an atom fades for each diameter that it lies behind the foremost one, and what at least is left of it.
+FADING, LEAST_FADED = 0.035, 0.7
+#: How much darker a point is whose sky is hidden by other atoms.
+SHADOW = 0.8
+#: Rendered pixels per pixel of the picture, along each axis.
+OVERSAMPLING = 2
+
+#: Heights of the parts of ``structures.png``, its left and right margin, and its widest structure, in pixels.
+HEADER, GAP, CAPTION, FOOTER, MARGIN, WIDEST_CELL = 110, 30, 120, 150, 60, 600
+#: Lengths of which the scale bar takes the largest that is not too long, in Å.
+SCALE_BARS = (1, 2, 5, 10, 20, 50)
+
+_INK, _GREY, _BLUE, _RED, _GREEN = "#20262c", "#b9bfc5", "#2a5d8f", "#b64a34", "#4f7d5c"
+_STYLE: dict[Any, Any] = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+}
+_STYLE_LOCK = threading.Lock()
+
+
+def draw_fit(solution: Solution, path: str | os.PathLike[str]) -> None:
+    """Draw the best fit over the observed G(r), with the difference below and the other candidates' fits in grey.
+
+    Args:
+        solution: At least one candidate.
+        path: The PNG file of 1600 by 1000 pixels to write; it appears complete or not at all.
+
+    Raises:
+        InputError: If there is no candidate or the file cannot be written.
+    """
+    best, *others = _candidates(solution)
+    with _style():
+        figure = _figure(FIT_SIZE)
+        axes = figure.add_axes((0.085, 0.11, 0.895, 0.80))
+        lowest = min(candidate.fit.calculated.min() for candidate in [best, *others])
+        _draw_curves(axes, best.fit, lowest)
+        _draw_others(axes, others)
+        axes.set_title(_printable(_name(solution), 44), loc="left", fontsize=10, fontweight="bold", pad=9)
+        symbols = "".join(dict.fromkeys(best.atoms.get_chemical_symbols()))
+        summary = f"{symbols} · {best.motif} · {best.n_atoms} atoms · Rw {best.rw:.3f}"
+        axes.set_title(summary, loc="right", fontsize=9.5, pad=9)
+        axes.set_xlabel("r (Å)")
+        axes.set_ylabel("G (Å⁻²)")
+        axes.legend(loc="upper right", fontsize=8.5, borderaxespad=0.2)
+        png = _png(figure)
+    _write(path, png)
+
+
+def _draw_others(axes: Axes, others: Sequence[Candidate]) -> None:
+    """Fits of all candidates but the best, in grey, under one entry of the legend."""
+    if not others:
+        return
+    low, high = (f"{select(candidate.rw for candidate in others):.3f}" for select in (min, max))
+    span = low if low == high else f"{low}–{high}"
+    label = f"other candidate{'s' * (len(others) > 1)} (Rw {span})"
+    for candidate in others:
+        axes.plot(candidate.fit.r, candidate.fit.calculated, color=_GREY, linewidth=0.6, label=label, zorder=1)
+        label = "_nolegend_"
+
+
+def _draw_curves(axes: Axes, fit: Fit, lowest: float) -> None:
+    """Observed points, the fit, and the difference around its own zero line, below the ``lowest`` of other curves."""
+    shown = slice(None, None, max(1, -(-len(fit.r) // MOST_CIRCLES)))
+    top = max(fit.observed.max(), fit.calculated.max())
+    bottom = min(fit.observed.min(), lowest)
+    offset = bottom - fit.difference.max() - 0.06 * (top - bottom)
+    axes.axhline(0.0, color=_GREY, linewidth=0.5, zorder=0)
+    axes.axhline(offset, color=_INK, linewidth=0.5, zorder=2)
+    (circles,) = axes.plot(fit.r[shown], fit.observed[shown], "o", color=_BLUE, label="observed", zorder=3)
+    circles.set(markersize=3.0, markerfacecolor="white", markeredgewidth=0.7)
+    axes.plot(fit.r, fit.calculated, color=_RED, linewidth=1.2, label="best fit", zorder=4)
+    axes.plot(fit.r, fit.difference + offset, color=_GREEN, linewidth=0.9, label="difference (offset)", zorder=4)
+    axes.set_xlim(fit.r[0], fit.r[-1])
+
+
+def draw_structures(solution: Solution, path: str | os.PathLike[str]) -> None:
+    """Draw the best candidates as spheres to one scale, each along its densest rows of atoms, slightly tilted.
+
+    The colour of an atom is its number of neighbours within `NEIGHBOUR_REACH` nearest-neighbour distances.
+
+    Args:
+        solution: At least one candidate; the first `MOST_CANDIDATES` are drawn.
+        path: The PNG file, 2000 pixels wide, to write; it appears complete or not at all.
+
+    Raises:
+        InputError: If there is no candidate or the file cannot be written.
+    """
+    candidates = _candidates(solution)[:MOST_CANDIDATES]
+    n_rows = 1 if len(candidates) <= 5 else 2
+    n_columns = -(-len(candidates) // n_rows)
+    cell = min(WIDEST_CELL, (STRUCTURES_WIDTH - MARGIN) // n_columns)
+    poses = [pose(candidate.atoms.get_positions()) for candidate in candidates]
+    radii = [0.5 * nearest_neighbour_distance(positions) for positions in poses]
+    reach = np.max([np.abs(xyz).max(axis=0) + radius for xyz, radius in zip(poses, radii, strict=True)], axis=0)
+    scale = 0.46 * cell / max(reach[:2])
+    cell_height = 2 * int(scale * reach[1]) + GAP
+    height = HEADER + n_rows * (cell_height + CAPTION) + FOOTER
+
+    picture = np.full((height, STRUCTURES_WIDTH, 3), 255, dtype=np.uint8)
+    with _style():
+        figure = _figure((STRUCTURES_WIDTH, height))
+        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        axes.set_axis_off()
+        for index, (candidate, positions, radius) in enumerate(zip(candidates, poses, radii, strict=True)):
+            row, column = divmod(index, n_columns)
+            in_row = min(n_columns, len(candidates) - row * n_columns)
+            left = (STRUCTURES_WIDTH - in_row * cell) // 2 + column * cell
+            top = HEADER + row * (cell_height + CAPTION)
+            colours = _colours(neighbours(positions).sum(axis=1))
+            spheres = render(positions * scale, radius * scale, colours, (cell_height, cell))
+            picture[top : top + cell_height, left : left + cell] = spheres
+            _draw_caption(axes, candidate, left + cell // 2, top + cell_height)
+        _draw_header(axes, solution, len(candidates))
+        _draw_key(axes, picture, height - FOOTER + 70)
+        _draw_scale_bar(axes, scale, 0.4 * cell, height - FOOTER + 70)
+        axes.imshow(picture, extent=(0, STRUCTURES_WIDTH, height, 0), interpolation="nearest", zorder=0)
+        png = _png(figure)
+    _write(path, png)
+
+
+def _draw_caption(axes: Axes, candidate: Candidate, x: float, y: float) -> None:
+    name = f"{candidate.rank}   {candidate.motif}"
+    axes.text(x, y + 30, name, ha="center", va="center", fontsize=9, fontweight="bold")
+    size = f"{candidate.n_atoms} atoms · {candidate.diameter:.1f} Å"
+    axes.text(x, y + 62, size, ha="center", va="center", fontsize=7.5)
+    axes.text(x, y + 90, f"Rw {candidate.rw:.3f}", ha="center", va="center", fontsize=7.5)
+
+
+def _draw_header(axes: Axes, solution: Solution, n_shown: int) -> None:
+    axes.text(MARGIN, 56, _printable(_name(solution), 60), va="center", fontsize=11, fontweight="bold")
+    n_found = len(solution.candidates)
+    text = (
+        f"best {n_shown} of {n_found} candidates" if n_shown < n_found else f"{n_found} candidate{'s' * (n_found > 1)}"
+    )
+    axes.text(STRUCTURES_WIDTH - MARGIN, 56, text, ha="right", va="center", fontsize=9)
+
+
+def _draw_key(axes: Axes, picture: NDArray[np.uint8], y: int) -> None:
+    """What the colours mean, as one sphere for each; drawn into ``picture``."""
+    label = axes.text(MARGIN, y, f"neighbours within {NEIGHBOUR_REACH} bonds", va="center", fontsize=8)
+    x, size = MARGIN + int(label.get_window_extent().width) + 60, 36
+    for colour, text in zip(COORDINATION_COLOURS, COORDINATION_LABELS, strict=True):
+        sphere = render(np.zeros((1, 3)), 0.46 * size, to_rgba_array(colour)[:, :3], (size, size))
+        picture[y - size // 2 : y + size // 2, x - size // 2 : x + size // 2] = sphere
+        axes.text(x + 30, y, text, va="center", fontsize=8)
+        x += 130
+
+
+def _draw_scale_bar(axes: Axes, pixels_per_angstrom: float, longest: float, y: float) -> None:
+    """A bar of a round length in Å, at most ``longest`` pixels, in the lower right corner."""
+    length = max((bar for bar in SCALE_BARS if bar * pixels_per_angstrom <= longest), default=SCALE_BARS[0])
+    right = STRUCTURES_WIDTH - MARGIN
+    left = right - length * pixels_per_angstrom
+    axes.plot([left, right], [y + 12, y + 12], color=_INK, linewidth=1.6, solid_capstyle="butt")
+    axes.text((left + right) / 2, y - 12, f"{length} Å", ha="center", va="center", fontsize=8)
+
+
+def pose(positions: FloatArray) -> FloatArray:
+    """Turn a cluster so that a picture shows its shape: down its densest rows, a facet level, then tilted by `TILT`.
+
+    A proper rotation, so that a handed structure keeps its hand. Rows of atoms, unlike principal axes, are well defined
+    for clusters of high symmetry too.
+
+    Args:
+        positions: (n_atoms, 3) in Å, of at least two atoms.
+
+    Returns:
+        (n_atoms, 3) in Å: right, up and towards the viewer, with the middle of its extent at the origin.
+
+    >>> square = np.array([[0.0, 0, 0], [0, 0, 2], [0, 2, 0], [0, 2, 2]])
+    >>> bool(np.isclose(np.linalg.norm(pose(square)[3] - pose(square)[0]), 8**0.5))
+    True
+    """
+    towards = _densest_row(positions)
+    right, up = np.linalg.svd(towards[None])[2][1:]
+    angles = np.deg2rad(np.arange(180))
+    levels = np.cos(angles)[:, None] * up + np.sin(angles)[:, None] * right
+    heights = positions @ levels.T
+    up = levels[np.argmin(np.ptp(heights, axis=0))]
+    height = positions @ up
+    if height.mean() > (height.min() + height.max()) / 2:
+        up = -up
+    turned = positions @ np.stack([np.cross(up, towards), up, towards], axis=1) @ _tilt(*np.deg2rad(TILT)).T
+    return turned - (turned.min(axis=0) + turned.max(axis=0)) / 2
+
+
+def _densest_row(positions: FloatArray) -> FloatArray:
+    """The unit vector along which most bonds lie."""
+    vectors = positions[:, None] - positions[None]
+    bonded = np.triu(neighbours(positions))
+    bonds = vectors[bonded] / np.linalg.norm(vectors[bonded], axis=1, keepdims=True)
+    cosines = bonds @ bonds.T
+    best = cosines[np.argmax(np.sum(np.abs(cosines) > PARALLEL, axis=1))]
+    mean = (np.sign(best) * (np.abs(best) > PARALLEL)) @ bonds
+    return mean / np.linalg.norm(mean)
+
+
+def _tilt(about_x: float, about_y: float) -> FloatArray:
+    """The matrix that shows more of the top and of the right side; angles in radians."""
+    cx, sx, cy, sy = np.cos(about_x), np.sin(about_x), np.cos(about_y), np.sin(about_y)
+    return np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]]) @ np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+
+
+def nearest_neighbour_distance(positions: FloatArray) -> float:
+    """Median over the atoms of the distance to the nearest other atom, in the unit of the (n_atoms, 3) positions.
+
+    >>> nearest_neighbour_distance(np.array([[0.0, 0, 0], [2.5, 0, 0], [6.0, 0, 0]]))
+    2.5
+    """
+    return float(np.median(np.min(_distances(positions), axis=1)))
+
+
+def neighbours(positions: FloatArray) -> NDArray[np.bool_]:
+    """(n_atoms, n_atoms): which atoms are within `NEIGHBOUR_REACH` nearest-neighbour distances of each other.
+
+    >>> neighbours(np.array([[0.0, 0, 0], [2.5, 0, 0], [5.0, 0, 0]])).sum(axis=1)
+    array([1, 2, 1])
+    """
+    return _distances(positions) < NEIGHBOUR_REACH * nearest_neighbour_distance(positions)
+
+
+def _distances(positions: FloatArray) -> FloatArray:
+    """(n_atoms, n_atoms), with infinity on the diagonal so that no atom is its own neighbour."""
+    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    return distances
+
+
+def _colours(counts: NDArray[np.int64]) -> FloatArray:
+    """(n_atoms, 3) colours of atoms with these numbers of neighbours."""
+    return to_rgba_array(COORDINATION_COLOURS)[np.clip(counts - 5, 0, len(COORDINATION_COLOURS) - 1), :3]
+
+
+def render(centres: FloatArray, radius: float, colours: FloatArray, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draw opaque spheres, seen from far away, on white: at each pixel the foremost sphere, lit from the upper left.
+
+    Args:
+        centres: (n_atoms, 3) in pixels from the middle of the picture: right, up and towards the viewer.
+        radius: Of every sphere, in pixels.
+        colours: (n_atoms, 3) red, green and blue between 0 and 1.
+        size: Height and width of the picture, in pixels.
+
+    Returns:
+        (height, width, 3) red, green and blue, the first row on top.
+
+    >>> picture = render(np.zeros((1, 3)), 3.0, np.array([[1.0, 0.0, 0.0]]), (8, 8))
+    >>> picture.shape, int(picture[0, 0].min()), bool(picture[4, 4, 0] > picture[4, 4, 1])
+    ((8, 8, 3), 255, True)
+    """
+    height, width = OVERSAMPLING * size[0], OVERSAMPLING * size[1]
+    spheres = OVERSAMPLING * centres
+    radius = OVERSAMPLING * radius
+    y_axis = height / 2 - 0.5 - np.arange(height)
+    x_axis = np.arange(width) + 0.5 - width / 2
+    depth = np.full((height, width), -np.inf)
+    owner = np.full((height, width), -1)
+    for index, (x, y, z) in enumerate(spheres):
+        rows = slice(*np.searchsorted(-y_axis, [-y - radius, -y + radius]))
+        columns = slice(*np.searchsorted(x_axis, [x - radius, x + radius]))
+        squared = radius**2 - (y_axis[rows, None] - y) ** 2 - (x_axis[columns] - x) ** 2
+        surface = np.where(squared > 0, z + np.sqrt(np.maximum(squared, 0.0)), -np.inf)
+        front = surface > depth[rows, columns]
+        depth[rows, columns][front] = surface[front]
+        owner[rows, columns][front] = index
+    picture = np.ones((height * width, 3))
+    pixels = np.argsort(owner, axis=None, kind="stable")
+    of_atom = np.split(pixels, np.searchsorted(owner.ravel()[pixels], np.arange(len(spheres))))[1:]
+    touching = _distances(spheres) < 2 * NEIGHBOUR_REACH * radius
+    for index, (seen, sphere) in enumerate(zip(of_atom, spheres, strict=True)):
+        row, column = np.divmod(seen, width)
+        normals = (np.stack([x_axis[column], y_axis[row], depth[row, column]], axis=1) - sphere) / radius
+        others = (spheres[touching[index]] - sphere) / (2 * radius)
+        behind = (spheres[:, 2].max() - sphere[2]) / (2 * radius)
+        lit = _shade(colours[index], normals, others)
+        picture[seen] = 1 - (1 - lit) * max(1 - FADING * behind, LEAST_FADED)
+    averaged = picture.reshape(size[0], OVERSAMPLING, size[1], OVERSAMPLING, 3).mean(axis=(1, 3))
+    return np.round(255 * averaged).astype(np.uint8)
+
+
+def _shade(colour: FloatArray, normals: FloatArray, others: FloatArray) -> FloatArray:
+    """Blinn-Phong shading of a sphere at points with (n, 3) normals, darker at the rim and beside ``others``."""
+    half_way = LIGHT + np.array([0.0, 0.0, 1.0])
+    diffuse = np.maximum(normals @ LIGHT, 0.0)
+    highlight = np.maximum(normals @ half_way / np.linalg.norm(half_way), 0.0) ** 40
+    rim = np.clip(normals[:, 2] / 0.45, 0.0, 1.0) ** 0.7
+    brightness = (0.52 + 0.68 * diffuse) * (0.4 + 0.6 * rim) * _openness(normals, others)
+    return np.clip(colour * brightness[:, None] + 0.25 * highlight[:, None], 0.0, 1.0)
+
+
+def _openness(normals: FloatArray, others: FloatArray) -> FloatArray:
+    """(n,) brightness left by (m, 3) spheres around, in diameters: each hides its solid angle times its cosine."""
+    distances = np.linalg.norm(others, axis=1)
+    hidden = np.maximum(normals @ (others / distances[:, None]).T, 0.0) @ (0.25 / distances**2)
+    return np.clip(1 - SHADOW * hidden, 0.0, 1.0)
+
+
+def _candidates(solution: Solution) -> Sequence[Candidate]:
+    if not solution.candidates:
+        raise InputError(f"figures: got a solution of '{_name(solution)}' without candidates; must have at least one")
+    return solution.candidates
+
+
+def _name(solution: Solution) -> str:
+    return solution.pdf.file or "arrays"
+
+
+def _printable(text: str, longest: int) -> str:
+    """The text with ``?`` for what the font cannot draw, its middle left out where it is longer than allowed."""
+    font = font_manager.get_font(font_manager.findfont("DejaVu Sans"))
+    known = font.get_charmap()
+    text = "".join(char if char.isprintable() and ord(char) in known else "?" for char in text)
+    if len(text) <= longest:
+        return text
+    return f"{text[: longest // 2]}…{text[-(longest - longest // 2 - 1) :]}"
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Our settings in place of the reader's, which come back afterwards; one figure at a time."""
+    with _STYLE_LOCK, rc_context():
+        rcdefaults()
+        rcParams.update(_STYLE)
+        yield
+
+
+def _figure(size: tuple[int, int]) -> Figure:
+    """An empty white figure of this many pixels, with the canvas that measures and draws it."""
+    figure = Figure(figsize=(size[0] / DPI, size[1] / DPI), dpi=DPI, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _png(figure: Figure) -> bytes:
+    """The figure as PNG, without the note of matplotlib's version."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _write(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write the file beside its place, then move it there, so that nobody sees half of it."""
+    target = Path(path)
+    part = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        try:
+            part.write_bytes(content)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputError(f"{str(target)!r} cannot be written: {error.strerror or type(error).__name__}") from error
