@@ -1,0 +1,279 @@
+"""Endless training batches: shapes from random cuts, split by shape, with a measured-looking PDF for each.
+
+Batch number k is a pure function of (seed, k): a resumed run sees what an unbroken one would have seen.
+Lengths are in units of the nearest-neighbour distance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from cbldm.data.clusters import textbook_clusters
+from cbldm.data.cuts import Cuts, Random, draw
+from cbldm.data.splits import Split, in_split
+from cbldm.geometry.fingerprint import fingerprints
+from cbldm.geometry.frames import FRAME_OF_MOTIF, FRAMES, frame
+from cbldm.geometry.matrices import MatrixKind, matrix_features
+from cbldm.geometry.slots import chunks_by_size, inward_field, padded_atoms
+from cbldm.physics.kernel import pair_histogram, pdf_kernel, sine_grid
+from cbldm.types import MOTIFS, Instrument
+
+#: Grid of pair distances: start, step and number of points.
+BIN_START, BIN_STEP, N_BINS = 0.5, 0.01, 1020
+#: How often each of `FRAMES` is drawn: stacks carry three motifs, simple cubic metals are rare.
+FRAME_WEIGHTS = (1.2, 0.8, 0.6, 1.5, 1.0, 1.0)
+#: Clusters that share an instrument within a batch.
+GROUP = 64
+
+
+@dataclass(frozen=True)
+class InputGrid:
+    """The r grid of the network's input, in units of the nearest-neighbour distance."""
+
+    start: float = 0.7
+    stop: float = 10.5
+    step: float = 0.025
+
+    def points(self, device: str = "cpu") -> torch.Tensor:
+        """(n_r,) float32."""
+        n = round((self.stop - self.start) / self.step) + 1
+        return self.start + self.step * torch.arange(n, device=device)
+
+
+class Batch(NamedTuple):
+    """Clusters of one frame and their PDFs.
+
+    Attributes:
+        frame_index: Index into `FRAMES`.
+        occupancy: (batch, n_sites) bool.
+        displacement: (batch, n_sites, 3), zero on empty sites.
+        n_atoms: (batch,) int64.
+        features: (batch, n_sites, 4) of `cbldm.geometry.matrices.matrix_features`.
+        motif: (batch,) int64 index into `MOTIFS`.
+        pdf: (batch, n_r) G(r) with unit standard deviation, zero beyond the data.
+        conditions: (batch, 3) qmin, qmax and rmax times or over the nearest-neighbour distance, scaled to order one.
+    """
+
+    frame_index: int
+    occupancy: torch.Tensor
+    displacement: torch.Tensor
+    features: torch.Tensor
+    n_atoms: torch.Tensor
+    motif: torch.Tensor
+    pdf: torch.Tensor
+    conditions: torch.Tensor
+
+
+#: Cuts, displacements, features of S and pair histograms.
+_Shapes = tuple[Cuts, torch.Tensor, torch.Tensor, torch.Tensor]
+
+
+def scaled_conditions(qmin: float, qmax: float, rmax: float) -> list[float]:
+    """Instrument settings as the network reads them: qmin d_nn, qmax d_nn and rmax/d_nn, of order one."""
+    return [qmin / 3 - 1, qmax / 30 - 2, rmax / 5 - 1]
+
+
+class Stream:
+    """Training or validation batches of one split.
+
+    Args:
+        seed: Seed of every draw.
+        batch: Clusters per batch.
+        split: ``train`` or ``validation``.
+        n_atoms: Smallest and largest atom count.
+        textbook: Share of textbook clusters in a batch.
+        grid: The input grid.
+        reuse: Consecutive batches that share their shapes.
+        matrix: What S is.
+        tau: τ of the affinity.
+        device: Torch device.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        split: Split = "train",
+        n_atoms: tuple[int, int] = (5, 256),
+        textbook: float = 0.12,
+        grid: InputGrid | None = None,
+        reuse: int = 1,
+        matrix: MatrixKind = "laplacian",
+        tau: float = 10.0,
+        device: str = "cpu",
+    ) -> None:
+        self.seed, self.size, self.split, self.n_atoms, self.device = seed, batch, split, n_atoms, device
+        self.textbook, self.reuse, self.matrix, self.tau = textbook, reuse, matrix, tau
+        self._last: tuple[tuple[int, str | None], _Shapes] | None = None
+        self.r = (grid or InputGrid()).points(device)
+        self.shelf = textbook_shelf(split, n_atoms, device) if textbook else {}
+
+    def batch(self, number: int, frame_name: str | None = None) -> Batch:
+        """Batch of that number, from the named frame or from one drawn at random.
+
+        Consecutive numbers share their shapes, ``reuse`` at a time, and differ in everything that a measurement adds.
+        """
+        key = (number // self.reuse, frame_name)
+        if self._last is None or self._last[0] != key:
+            self._last = (key, self._clusters(*key))
+        cuts, displacement, features, histogram = self._last[1]
+        random = self._random(2 * number + 1)
+        n_atoms = cuts.occupancy.sum(dim=1)
+        pdf, conditions = simulate(histogram, n_atoms, self.r, random)
+        return Batch(
+            FRAMES.index(cuts.frame.name), cuts.occupancy, displacement, features, n_atoms, cuts.motif, pdf, conditions
+        )
+
+    def _random(self, number: int) -> Random:
+        seed = (self.seed * 1_000_003 + number * 2_654_435_761 + 12_345) % (2**63)
+        return Random(torch.Generator(device=self.device).manual_seed(seed), self.device)
+
+    def _clusters(self, number: int, frame_name: str | None) -> _Shapes:
+        random = self._random(2 * number)
+        weights = torch.tensor(FRAME_WEIGHTS, device=self.device)
+        name = frame_name or FRAMES[int(torch.multinomial(weights, 1, generator=random.generator))]
+        cuts = self._shapes(name, random)
+        displacement = _displacements(cuts, random)
+        features = matrix_features(name, cuts.occupancy, displacement, self.matrix, self.tau)
+        return cuts, displacement, features, histograms(cuts, displacement)
+
+    def _shapes(self, name: str, random: Random) -> Cuts:
+        """Distinct clusters of the split, exactly as many as a batch holds."""
+        n_shelf = round(self.textbook * self.size) if name in self.shelf else 0
+        parts, have = [], 0
+        if n_shelf:
+            shelf = self.shelf[name]
+            parts.append(shelf.select(random.integer(len(shelf.motif), n_shelf)))
+            have = n_shelf
+        while have < self.size:
+            cuts = draw(name, int(1.5 * (self.size - have)) + 32, random.generator, self.n_atoms, self.device)
+            hashes = fingerprints(cuts.frame, cuts.occupancy)
+            cuts = cuts.select(first_of_each(hashes) & in_split(hashes, self.split))
+            parts.append(cuts)
+            have += len(cuts.motif)
+        whole = Cuts(parts[0].frame, torch.cat([p.occupancy for p in parts]), torch.cat([p.motif for p in parts]))
+        # Surplus cuts are dropped before the order is mixed: the textbook clusters stand first and stay.
+        return whole.select(torch.randperm(self.size, generator=random.generator, device=self.device))
+
+
+def first_of_each(values: torch.Tensor) -> torch.Tensor:
+    """(n,) bool: True where a value stands for the first time."""
+    ordered, index = values.sort(stable=True)
+    first = torch.ones_like(ordered, dtype=torch.bool)
+    first[1:] = ordered[1:] != ordered[:-1]
+    return torch.zeros_like(first).scatter_(0, index, first)
+
+
+def textbook_shelf(split: Split, n_atoms: tuple[int, int], device: str) -> dict[str, Cuts]:
+    """The textbook clusters of a split, by frame, in canonical pose."""
+    found: dict[str, list[tuple[torch.Tensor, int]]] = {}
+    for cluster in textbook_clusters(n_atoms[1]):
+        home = frame(FRAME_OF_MOTIF[cluster.motif])
+        sites = home.occupy(cluster.positions) if cluster.n_atoms >= n_atoms[0] else None
+        if sites is not None:
+            found.setdefault(home.name, []).append((torch.as_tensor(sites, device=device), MOTIFS.index(cluster.motif)))
+    shelf = {}
+    for name, items in found.items():
+        occupancy = frame(name).canonical(torch.stack([sites for sites, _ in items]))
+        mine = in_split(fingerprints(frame(name), occupancy), split)
+        if mine.any():
+            shelf[name] = Cuts(frame(name), occupancy, torch.tensor([m for _, m in items], device=device)).select(mine)
+    return shelf
+
+
+def _displacements(cuts: Cuts, random: Random) -> torch.Tensor:
+    """Relaxation as EMT gives it, and a little static disorder; none in a third of the clusters.
+
+    EMT-relaxed Pt, Au and Ag clusters of 38 to 201 atoms follow u = c X (1 - |X|²/R²) + a v with v the field outward
+    where neighbours are missing, c of 0 to 0.07 and a of 0 to 0.02 (R² of 0.94 to 1 for fcc, 0.72 to 0.92 for
+    decahedra). The uniform part is taken out, since lengths are in units of the nearest-neighbour distance.
+    """
+    n = len(cuts.occupancy)
+    sites = torch.as_tensor(cuts.frame.sites, dtype=torch.float32, device=random.device)
+    present = cuts.occupancy[:, :, None]
+    active = (random.uniform(n, 1, 1) < 0.67).float()
+    core = active * 0.07 * random.uniform(n, 1, 1)
+    surface = active * (0.025 * random.uniform(n, 1, 1) - 0.007)
+    disorder = active * 0.015 * random.uniform(n, 1, 1)
+    square = (sites**2).sum(dim=1, keepdim=True)
+    extent = (square * present).amax(dim=1, keepdim=True)
+    moved = core * sites * (1 - square / extent) - surface * inward_field(cuts.frame, cuts.occupancy)
+    moved = moved * present
+    uniform = (moved * sites).sum(dim=(1, 2)) / (square * present).sum(dim=(1, 2))
+    moved = moved - uniform[:, None, None] * sites + disorder * random.normal(*moved.shape)
+    return moved * present
+
+
+def histograms(cuts: Cuts, displacement: torch.Tensor) -> torch.Tensor:
+    """(batch, N_BINS) pair histograms of clusters with displaced atoms."""
+    result = torch.zeros(len(cuts.occupancy), N_BINS, device=cuts.occupancy.device)
+    for index in chunks_by_size(cuts.occupancy.sum(dim=1), 32):
+        _, present, positions = padded_atoms(cuts.frame, cuts.occupancy[index], displacement[index])
+        result[index] = pair_histogram(torch.cdist(positions, positions), present, BIN_START, BIN_STEP, N_BINS)
+    return result
+
+
+def simulate(
+    histogram: torch.Tensor, n_atoms: torch.Tensor, r: torch.Tensor, random: Random
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """PDFs of random instruments with noise, ripples, a slightly wrong scale and a random end.
+
+    Args:
+        histogram: (batch, N_BINS).
+        n_atoms: (batch,).
+        r: (n_r,) input grid.
+        random: Source of randomness.
+
+    Returns:
+        (batch, n_r) PDFs of unit standard deviation and (batch, 3) conditions.
+    """
+    bins = BIN_START + BIN_STEP * torch.arange(N_BINS, device=r.device)
+    pdfs, conditions = [], []
+    for counts, size in zip(histogram.split(GROUP), n_atoms.split(GROUP), strict=True):
+        instrument, uiso, delta2 = _instrument(random)
+        # The nearest-neighbour distance read from a real peak is off by a per cent.
+        stretched = r * (1 + 0.008 * float(random.normal(1)))
+        ideal = counts @ pdf_kernel(stretched, bins, instrument, uiso, delta2) / size[:, None]
+        ideal = ideal / ideal.std(dim=1, keepdim=True)
+        pdfs.append(ideal + _noise(ideal, stretched, instrument, random))
+        qmin, qmax, _ = scaled_conditions(instrument.qmin, instrument.qmax, 0.0)
+        end = torch.where(random.uniform(len(counts)) < 0.35, 5 + 5.5 * random.uniform(len(counts)), 10.5)
+        conditions.append(torch.stack([torch.full_like(end, qmin), torch.full_like(end, qmax), end / 5 - 1], dim=1))
+    pdf, condition = torch.cat(pdfs), torch.cat(conditions)
+    return normalised(pdf, r, 5 * (condition[:, 2:] + 1)), condition
+
+
+def normalised(pdf: torch.Tensor, r: torch.Tensor, rmax: torch.Tensor) -> torch.Tensor:
+    """Zero a PDF (batch, n_r) beyond rmax (batch, 1) and divide it by its standard deviation."""
+    inside = (r <= rmax + 1e-6).to(pdf.dtype)
+    pdf = pdf * inside
+    power = (pdf**2).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True)
+    return pdf / power.sqrt().clamp_min(1e-9)
+
+
+def _instrument(random: Random) -> tuple[Instrument, float, float]:
+    """A random measurement: instrument, Uiso and delta2, all in units of the nearest-neighbour distance."""
+    u: Sequence[float] = random.uniform(8).tolist()
+    dnn = 2.3 + 0.9 * u[0]
+    qdamp = 0.0 if u[3] < 0.1 else 0.07 * (u[3] - 0.1) / 0.9
+    qbroad = 0.0 if u[4] < 0.7 else 0.06 * (u[4] - 0.7)
+    instrument = Instrument((0.5 + u[1]) * dnn, (15 + 15 * u[2]) * dnn, qdamp * dnn, qbroad * dnn)
+    delta2 = 0.0 if u[6] < 0.4 else 5 * (u[6] - 0.4)
+    return instrument, (0.0025 + 0.0115 * u[5]) / dnn**2, delta2 / dnn**2
+
+
+def _noise(ideal: torch.Tensor, r: torch.Tensor, instrument: Instrument, random: Random) -> torch.Tensor:
+    """Noise (batch, n_r) limited to Qmax, and in some PDFs a slow ripple, both relative to unit standard deviation."""
+    wide = Instrument(0.0, instrument.qmax)
+    q, sines, _ = sine_grid(r, wide, 2.0)
+    level = torch.where(random.uniform(len(ideal), 1) < 0.2, 0.0, 0.01 * 30 ** random.uniform(len(ideal), 1))
+    white = random.normal(len(ideal), len(q)) @ sines / math.sqrt(len(q) / 2)
+    slow = random.normal(len(ideal), len(q)) * (q < 1.2 * max(instrument.qmin, 1.0))
+    ripple = slow @ sines / (slow**2).sum(dim=1, keepdim=True).clamp_min(1e-9).sqrt() * math.sqrt(2)
+    amplitude = torch.where(random.uniform(len(ideal), 1) < 0.6, 0.0, 0.12 * random.uniform(len(ideal), 1))
+    return level * white + amplitude * ripple

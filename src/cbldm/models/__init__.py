@@ -1,0 +1,1 @@
+"""The parts of CbLDM, a module each; `cbldm.models.cbldm` joins them."""
