@@ -1,0 +1,329 @@
+"""The command line: a thin layer that reads options, shows progress and turns errors into one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from cbldm.data.pdf_files import read_pdf
+from cbldm.data.pdf_settings import settings_table
+from cbldm.data.structure_files import read_structure, write_fgr, write_gr, write_text, write_xyz
+from cbldm.errors import CbldmError, InputError
+from cbldm.pipeline import Options, Watcher, inspect_pdf, refine_structure, solve
+from cbldm.results import check_folder, results_text, write_solution
+from cbldm.types import Pdf, Solution
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Ranked 3D structures of metal nanoparticles from a pair distribution function.",
+)
+#: Everything for people goes here; standard output carries only what was asked for.
+console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+
+Element = Annotated[str | None, typer.Option(help="Chemical symbol; from the header where not given.")]
+Qmin = Annotated[float | None, typer.Option(help="Lower end of the Fourier integral, Å⁻¹.")]
+Qmax = Annotated[float | None, typer.Option(help="Upper end of the Fourier integral, Å⁻¹.")]
+Qdamp = Annotated[float | None, typer.Option(help="Damping by the resolution, Å⁻¹.")]
+Qbroad = Annotated[float | None, typer.Option(help="Broadening by the resolution, Å⁻¹.")]
+Rmin = Annotated[float | None, typer.Option(help="Start of the fitted range, Å.")]
+Rmax = Annotated[float | None, typer.Option(help="End of the fitted range, Å.")]
+RUnit = Annotated[str | None, typer.Option(help="Unit of r in the file, A or nm; by its label where not given.")]
+Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
+Json = Annotated[bool, typer.Option("--json", help="Print results.json to standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress, settings or tables.")]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend ends in one line and exit code 2."""
+    try:
+        app()
+    except CbldmError as error:
+        print(f"cbldm: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _unit(text: str | None) -> Literal["A", "nm"] | None:
+    if text is None or text == "A" or text == "nm":
+        return text  # type: ignore[return-value]
+    raise InputError(f"--r-unit must be A or nm, got {text!r}")
+
+
+def _span(text: str | None) -> tuple[int, int] | None:
+    """Read LO-HI or a single count."""
+    if text is None:
+        return None
+    low, _, high = text.partition("-")
+    try:
+        return int(low), int(high or low)
+    except ValueError:
+        raise InputError(f"--n-atoms must be a number or LO-HI, as 100-200, got {text!r}") from None
+
+
+@contextmanager
+def _watching(quiet: bool) -> Iterator[Watcher]:
+    """A progress bar of the stages."""
+    columns = (TextColumn("{task.description:<8}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=quiet, transient=True) as bar:
+        tasks = {}
+
+        def watch(stage: str, done: float) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=1.0)
+            bar.update(tasks[stage], completed=done)
+
+        yield watch
+
+
+def _show_settings(pdf: Pdf) -> None:
+    table = Table(title=f"{pdf.file} ({pdf.dialect}): what is used, and where it comes from", title_justify="left",
+                  box=SIMPLE_HEAD)  # fmt: skip
+    for name in ("setting", "value", "from", "note"):
+        table.add_column(name)
+    for row in settings_table(pdf):
+        table.add_row(row.name, f"{row.value} {row.unit}".strip(), row.source, row.note)
+    console.print(table)
+
+
+def _show_solution(solution: Solution) -> None:
+    table = Table(title=f"{len(solution.candidates)} candidates, best first", title_justify="left", box=SIMPLE_HEAD)
+    names = (
+        "rank",
+        "source",
+        "N",
+        "motif",
+        "diameter Å",
+        "Rw",
+        "scale",
+        "stretch",
+        "Uiso Å²",
+        "moved Å",
+        "RMSD to 1 Å",
+    )
+    for name in names:
+        table.add_column(name, justify="left" if name in ("source", "motif") else "right")
+    for c in solution.candidates:
+        distance = "" if c.rmsd_to_rank1 is None else f"{c.rmsd_to_rank1:.2f}"
+        table.add_row(
+            str(c.rank), c.source, str(c.n_atoms), c.motif, f"{c.diameter:.1f}", f"{c.rw:.4f}",
+            f"{c.parameters['scale']:.3f}", f"{c.parameters['stretch']:.4f}", f"{c.parameters['uiso']:.4f}",
+            f"{c.moved_median:.2f}", distance,
+        )  # fmt: skip
+    console.print(table)
+    rejected = ", ".join(f"{count} {reason}" for reason, count in solution.rejected.items() if count)
+    console.print(f"rejected: {rejected or 'none'}; {solution.seconds['total']:.1f} s on {solution.device}")
+    for warning in solution.warnings:
+        console.print(f"note: {warning}", highlight=False)
+
+
+@app.command("solve")
+def solve_command(
+    file: Annotated[Path, typer.Argument(help="A G(r) file.")],
+    element: Element = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results; FILE_cbldm beside the file by default.")
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Structures drawn from the model.")] = 64,
+    candidates: Annotated[int, typer.Option(help="Structures shown.")] = 10,
+    n_atoms: Annotated[str | None, typer.Option(help="Allowed atom counts, LO-HI.")] = None,
+    qmin: Qmin = None,
+    qmax: Qmax = None,
+    qdamp: Qdamp = None,
+    qbroad: Qbroad = None,
+    rmin: Rmin = None,
+    rmax: Rmax = None,
+    r_unit: RUnit = None,
+    fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
+    source: Annotated[str, typer.Option(help="cbldm (the model), library (textbook shapes) or all.")] = "cbldm",
+    seed: Seed = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    weights: Annotated[Path | None, typer.Option(help="Folder of a trained model; the shipped one by default.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """PDF in, ranked structures out."""
+    options: dict[str, Any] = {
+        "samples": samples, "candidates": candidates, "n_atoms": _span(n_atoms), "source": source, "seed": seed,
+        "device": device, "fit_qdamp": fit_qdamp, "weights": weights,
+    }  # fmt: skip
+    Options(**options)
+    folder = out or file.with_name(f"{file.stem}_cbldm")
+    check_folder(folder)
+    pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
+                   r_unit=_unit(r_unit))  # fmt: skip
+    if not quiet:
+        _show_settings(pdf)
+    with _watching(quiet) as watch:
+        solution = solve(pdf, watch=watch, **options)
+    write_solution(solution, folder)
+    if not quiet:
+        _show_solution(solution)
+        console.print(f"written to {folder}", highlight=False)
+    if as_json:
+        sys.stdout.write(results_text(solution))
+
+
+@app.command("info")
+def info_command(
+    file: Annotated[Path, typer.Argument(help="A G(r) file.")],
+    element: Element = None,
+    qmin: Qmin = None,
+    qmax: Qmax = None,
+    qdamp: Qdamp = None,
+    qbroad: Qbroad = None,
+    rmin: Rmin = None,
+    rmax: Rmax = None,
+    r_unit: RUnit = None,
+    as_json: Json = False,
+) -> None:
+    """What was read from a file, the nearest-neighbour distance and the expected size."""
+    pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
+                   r_unit=_unit(r_unit))  # fmt: skip
+    found = inspect_pdf(pdf)
+    if as_json:
+        settings = {name: {"value": s.value, "source": s.source, "note": s.note} for name, s in pdf.settings.items()}
+        found = {"file": pdf.file, "sha256": pdf.sha256, "dialect": pdf.dialect, "settings": settings} | found
+        sys.stdout.write(json.dumps(found | {"warnings": list(pdf.warnings)}, indent=2, ensure_ascii=False) + "\n")
+        return
+    out = Console()
+    _show_settings(pdf)
+    step = float(np.median(np.diff(pdf.r)))
+    out.print(f"data: {len(pdf.r)} points, {pdf.r[0]:g} to {pdf.r[-1]:g} Å, step {step:g} Å", highlight=False)
+    out.print(f"nearest-neighbour distance: {found['dnn']:.3f} Å (first peak)", highlight=False)
+    low, middle, high = found["n_atoms"]
+    out.print(f"expected size: {middle} atoms (90 % between {low} and {high})", highlight=False)
+    motifs = ", ".join(f"{name} {share:.0%}" for name, share in found["motif"].items() if share >= 0.01)
+    out.print(f"motif: {motifs}", highlight=False)
+    for warning in pdf.warnings:
+        out.print(f"note: {warning}", highlight=False)
+
+
+@app.command("refine")
+def refine_command(
+    structure: Annotated[Path, typer.Argument(help="A structure file of one cluster.")],
+    file: Annotated[Path, typer.Argument(help="A G(r) file.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for refined.xyz and refined.fgr.")] = None,
+    qmin: Qmin = None,
+    qmax: Qmax = None,
+    qdamp: Qdamp = None,
+    qbroad: Qbroad = None,
+    rmin: Rmin = None,
+    rmax: Rmax = None,
+    r_unit: RUnit = None,
+    fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
+    rigid: Annotated[bool, typer.Option("--rigid", help="Fit scale, stretch, Uiso and delta2 only.")] = False,
+) -> None:
+    """Fit a structure that you have to a PDF."""
+    atoms = read_structure(structure)
+    pdf = read_pdf(file, element=atoms.get_chemical_symbols()[0], qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad,
+                   rmin=rmin, rmax=rmax, r_unit=_unit(r_unit))  # fmt: skip
+    _show_settings(pdf)
+    candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, rigid=rigid)
+    p = candidate.parameters
+    Console().print(
+        f"Rw {candidate.rw:.4f}, {candidate.n_atoms} atoms, {candidate.motif}, scale {p['scale']:.4f}, "
+        f"stretch {p['stretch']:.4f}, Uiso {p['uiso']:.4f} Å², delta2 {p['delta2']:.2f} Å², "
+        f"qdamp {p['qdamp']:.4f} Å⁻¹, "
+        f"atoms moved {candidate.moved_median:.3f} Å (median), {candidate.moved_max:.3f} Å (max)",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        write_xyz(out / "refined.xyz", candidate.atoms)
+        write_fgr(out / "refined.fgr", candidate.fit, {"element": pdf.element, "rw": candidate.rw})
+
+
+@app.command("simulate")
+def simulate_command(
+    structure: Annotated[Path, typer.Argument(help="A structure file of one cluster.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The .gr file to write.")],
+    qmin: Annotated[float, typer.Option(help="Å⁻¹")] = 0.8,
+    qmax: Annotated[float, typer.Option(help="Å⁻¹")] = 25.0,
+    qdamp: Annotated[float, typer.Option(help="Å⁻¹")] = 0.03,
+    qbroad: Annotated[float, typer.Option(help="Å⁻¹")] = 0.0,
+    uiso: Annotated[float, typer.Option(help="Å²")] = 0.006,
+    delta2: Annotated[float, typer.Option(help="Å²")] = 0.0,
+    rmax: Annotated[float, typer.Option(help="Å")] = 30.0,
+    rstep: Annotated[float, typer.Option(help="Å")] = 0.01,
+    noise_floor: Annotated[float, typer.Option(help="Rw between the noisy and the noise-free PDF.")] = 0.0,
+    seed: Seed = 0,
+) -> None:
+    """The PDF of a structure, with the effects of the instrument and noise."""
+    from cbldm.simulate import simulate_structure
+
+    atoms = read_structure(structure)
+    r, g, metadata = simulate_structure(
+        atoms, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, uiso=uiso, delta2=delta2, rmax=rmax, rstep=rstep,
+        noise_floor=noise_floor, seed=seed,
+    )  # fmt: skip
+    write_gr(output, r, g, metadata)
+    console.print(f"written to {output}: {len(r)} points, {len(atoms)} atoms", highlight=False)
+
+
+@app.command("train")
+def train_command(
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a config that ships, as cpu-small.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for checkpoints, curve and weights; runs/NAME by default.")
+    ] = None,
+    accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    devices: Annotated[int, typer.Option(help="Number of devices.")] = 1,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model from nothing, or go on where a run stopped."""
+    try:
+        from cbldm.training import read_config, train
+    except ModuleNotFoundError as error:
+        raise InputError(f"training needs {error.name}: pip install 'cbldm[train]'") from error
+    settings = read_config(config)
+    folder = train(settings, out or Path("runs") / settings.name, accelerator=accelerator, devices=devices, quiet=quiet)
+    console.print(f"weights written to {folder}", highlight=False)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    name: Annotated[str, typer.Argument(metavar="SET", help="textbook or offlibrary.")],
+    out: Annotated[Path, typer.Option(help="Folder for cases.jsonl and report.json; a run there is resumed.")],
+    source: Annotated[str, typer.Option(help="cbldm, library or all.")] = "cbldm",
+    floor: Annotated[list[float] | None, typer.Option(help="Noise floor (Rw); may be given more than once.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Cases per floor at most.")] = None,
+    samples: Annotated[int, typer.Option(help="Structures drawn per PDF.")] = 64,
+    seed: Seed = 0,
+    weights: Annotated[Path | None, typer.Option(help="Folder of a trained model.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Score the solver on clusters of known structure whose shapes no training has seen."""
+    from cbldm.evaluation import evaluate
+
+    options: dict[str, Any] = {"source": source, "samples": samples, "seed": seed, "weights": weights}
+    Options(**options)
+    solver = f"{source}, {samples} samples, seed {seed}, {weights.name if weights else 'shipped weights'}"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, disable=quiet) as bar:
+        task = bar.add_task(f"{name}: PDFs", total=None)
+        report = evaluate(
+            name,
+            solve=lambda pdf: solve(pdf, **options),
+            floors=tuple(floor or (0.0, 0.1)),
+            limit=limit,
+            seed=seed,
+            solver=solver,
+            out=out,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    write_text(out / "report.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    Console(width=None if sys.stdout.isatty() else 160).print(report.table())

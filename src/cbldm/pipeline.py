@@ -1,0 +1,383 @@
+"""solve(): PDF -> estimates -> samples -> positions -> fits -> refinement -> ranking, in that order, one way."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from ase import Atoms
+from numpy.typing import ArrayLike
+
+from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
+from cbldm.data.pdf_settings import require_element
+from cbldm.errors import InputError
+from cbldm.first_peak import expected_dnn, first_peak
+from cbldm.geometry.laplacian import recover_from_affinity, recover_from_distances
+from cbldm.geometry.matrices import DISTANCE_UNIT
+from cbldm.geometry.motif import name_motif
+from cbldm.geometry.poses import nearest_neighbour_distance
+from cbldm.library import TemplateLibrary
+from cbldm.models.cbldm import CbLdm, Sample
+from cbldm.models.checkpoint import load_weights
+from cbldm.network_input import network_input
+from cbldm.rank import distinct, rank
+from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range, refine_positions
+from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
+
+Source = Literal["cbldm", "library", "all"]
+#: Told the name of the stage that begins, and how far it has come (0 to 1).
+Watcher = Callable[[str, float], None]
+
+#: Denoiser calls per sample.
+STEPS = 8
+#: Fitted structures that go on to the refinement of positions, for each candidate asked for.
+SPARE = 1.5
+#: Rounds of drawing before fewer candidates than asked for are accepted.
+ROUNDS = 3
+#: A first peak this far from the element's own distance is worth a warning.
+ODD_DNN = 0.06
+
+
+@dataclass
+class _Clock:
+    """Seconds per stage."""
+
+    watch: Watcher
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(("load", "sample", "recover", "refine", "rank"), 0.0)
+    )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Add the time of the block to a stage."""
+        self.watch(name, 0.0)
+        start = time.perf_counter()
+        yield
+        self.seconds[name] += time.perf_counter() - start
+        self.watch(name, 1.0)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user may choose beside the data.
+
+    Attributes:
+        samples: Structures drawn from the model.
+        candidates: Structures shown at most.
+        n_atoms: Allowed atom counts, both ends included; any when None.
+        source: Where structures come from.
+        seed: Seed of every draw.
+        device: ``cpu``, ``cuda`` or ``auto``.
+        fit_qdamp: Whether Qdamp is fitted; it trades off with the size.
+        weights: Folder of other weights than the shipped ones.
+    """
+
+    samples: int = 64
+    candidates: int = 10
+    n_atoms: tuple[int, int] | None = None
+    source: Source = "cbldm"
+    seed: int = 0
+    device: str = "auto"
+    fit_qdamp: bool = False
+    weights: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant.
+
+        Raises:
+            InputError: A value is out of range.
+        """
+        for name, limit in (("samples", 4096), ("candidates", 100)):
+            value = getattr(self, name)
+            if not 1 <= value <= limit:
+                raise InputError(f"{name} must be 1 to {limit}, got {value}")
+        if self.source not in ("cbldm", "library", "all"):
+            raise InputError(f"source must be cbldm, library or all, got {self.source!r}")
+        if self.n_atoms is not None and not 5 <= self.n_atoms[0] <= self.n_atoms[1]:
+            raise InputError(f"n_atoms must be LO-HI with 5 <= LO <= HI, got {self.n_atoms[0]}-{self.n_atoms[1]}")
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed must be 0 to 2^63 - 1, got {self.seed}")
+        if self.device not in ("auto", "cpu", "cuda"):
+            raise InputError(f"device must be auto, cpu or cuda, got {self.device!r}")
+
+    @property
+    def torch_device(self) -> str:
+        """The device that will be used.
+
+        Raises:
+            InputError: ``cuda`` was asked for and is not there.
+        """
+        there = torch.cuda.is_available()
+        if self.device == "cuda" and not there:
+            raise InputError("device cuda was asked for, but torch finds none; use --device cpu or auto")
+        return "cuda" if there and self.device != "cpu" else "cpu"
+
+
+def solve(
+    data: str | Path | tuple[ArrayLike, ArrayLike] | Pdf,
+    *,
+    element: str | None = None,
+    qmin: float | None = None,
+    qmax: float | None = None,
+    qdamp: float | None = None,
+    qbroad: float | None = None,
+    rmin: float | None = None,
+    rmax: float | None = None,
+    watch: Watcher | None = None,
+    **options: Any,
+) -> Solution:
+    """Structures that fit a PDF, ranked, by the method of CbLDM (arXiv 2509.01370).
+
+    Args:
+        data: A ``.gr`` file, arrays ``(r, G)`` in Å and Å⁻², or a `Pdf` that is already read.
+        element: Chemical symbol; from the header where None.
+        qmin: In Å⁻¹, like ``qmax``, ``qdamp`` and ``qbroad``; from the header or the default where None.
+        qmax: See ``qmin``.
+        qdamp: See ``qmin``.
+        qbroad: See ``qmin``.
+        rmin: Start of the fitted range in Å.
+        rmax: End of the fitted range in Å.
+        watch: Told of every stage, for progress bars.
+        **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
+            ``fit_qdamp``, ``weights``.
+
+    Returns:
+        The solution; ``candidates`` may be shorter than asked for where fewer distinct structures are sound.
+
+    Raises:
+        InputError: The data or an option cannot be used; the message says what is allowed.
+        ModelError: The weights cannot be read.
+    """
+    chosen = Options(**options)
+    clock = _Clock(watch or (lambda stage, done: None))
+    begin = time.perf_counter()
+    settings: dict[str, Any] = {
+        "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
+    }  # fmt: skip
+    with clock.stage("load"):
+        pdf = _load(data, element, settings)
+        symbol = require_element(pdf)
+        fit_range(pdf)
+        device = chosen.torch_device
+        warnings = list(pdf.warnings)
+        dnn = first_peak(pdf)
+        expected = expected_dnn(symbol)
+        if expected is not None and abs(dnn / expected - 1) > ODD_DNN:
+            warnings.append(
+                f"the first peak is at {dnn:.2f} Å, but neighbours in bulk {symbol} are {expected:.2f} Å apart: "
+                "check the element and the unit of r"
+            )
+        generative = chosen.source in ("cbldm", "all")
+        model, identity = load_weights(chosen.weights, device) if generative else (None, {})
+    torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
+    rejected: Counter[str] = Counter()
+    estimates: dict[str, Any] = {"dnn": dnn}
+    pool: list[tuple[FittedStructure, str]] = []
+    if chosen.source in ("library", "all"):
+        with clock.stage("sample"):
+            pool += _from_library(pdf, dnn, chosen, rejected)
+    if model is not None:
+        estimates |= describe(model, pdf, dnn)
+        for _ in range(ROUNDS):
+            drawn = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
+            pool += [(fit, "cbldm") for fit in drawn]
+            fits = [fit for fit, _ in pool]
+            if len(distinct(fits, limit=chosen.candidates)[0]) >= chosen.candidates:
+                break
+    with clock.stage("refine"):
+        refined = _refine(pdf, pool, dnn, chosen, device, rejected)
+    with clock.stage("rank"):
+        candidates = _ranked(pdf, refined, symbol, chosen.candidates)
+    if not candidates:
+        warnings.append("no sound structure was found: see the rejected counts, and try other options")
+    elif len(candidates) < chosen.candidates:
+        warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
+    warnings += _doubts(candidates, model)
+    clock.seconds["total"] = time.perf_counter() - begin
+    return Solution(pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates)
+
+
+def _load(data: Any, element: str | None, settings: dict[str, Any]) -> Pdf:
+    if isinstance(data, Pdf):
+        if element is not None or any(value is not None for value in settings.values()):
+            raise InputError("a Pdf that is already read carries its settings: give options when reading it")
+        return data
+    if isinstance(data, (str, Path)):
+        return read_pdf(data, element=element, **settings)
+    try:
+        r, g = data
+    except (TypeError, ValueError):
+        raise InputError(f"data must be a file, arrays (r, G) or a Pdf, got {type(data).__name__}") from None
+    return pdf_from_arrays(r, g, element=element, **settings)
+
+
+def describe(model: CbLdm, pdf: Pdf, dnn: float) -> dict[str, Any]:
+    """What the model reads from a PDF before it draws: probabilities of motifs and of atom counts.
+
+    Returns:
+        ``motif`` (name to probability, likeliest first) and ``n_atoms`` (5, 50 and 95 % quantiles).
+    """
+    device = str(next(model.parameters()).device)
+    motif, counts = model.estimates(*network_input(pdf, dnn, model.config, device))
+    share = model.frame_share(motif)
+    total = (share[:, None] * counts).sum(dim=0).cumsum(0).cpu().numpy()
+    quantiles = [int(np.searchsorted(total, level * total[-1])) for level in (0.05, 0.5, 0.95)]
+    order = motif.argsort(descending=True).tolist()
+    return {"motif": {MOTIFS[i]: round(float(motif[i]), 4) for i in order}, "n_atoms": quantiles}
+
+
+def inspect_pdf(pdf: Pdf) -> dict[str, Any]:
+    """What can be said of a PDF before it is solved: ``dnn`` in Å, ``motif`` and ``n_atoms`` as `describe` gives them.
+
+    Raises:
+        InputError: There is no first peak.
+    """
+    dnn = first_peak(pdf)
+    return {"dnn": round(dnn, 4)} | describe(load_weights()[0], pdf, dnn)
+
+
+def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: bool = False) -> Candidate:
+    """Fit one given structure to a PDF: scale, stretch, Uiso and delta2, then positions under the restraint.
+
+    Args:
+        pdf: The data.
+        atoms: A cluster of the PDF's element.
+        fit_qdamp: Whether Qdamp is fitted.
+        rigid: Leave the positions as they are but for the stretch.
+
+    Raises:
+        InputError: Atoms overlap or the cluster falls apart.
+    """
+    positions = atoms.get_positions()
+    reason = check_structure(positions, nearest_neighbour_distance(positions))
+    if reason is not None:
+        raise InputError(f"the structure cannot be refined: {reason}")
+    fits = fit_parameters(pdf, [positions], fit_qdamp=fit_qdamp)
+    fits = fits if rigid else refine_positions(pdf, fits)
+    return _ranked(pdf, [(fits[0], "given")], atoms.get_chemical_symbols()[0], 1)[0]
+
+
+def _from_library(pdf: Pdf, dnn: float, options: Options, rejected: Counter[str]) -> list[tuple[FittedStructure, str]]:
+    library = TemplateLibrary()
+    if options.n_atoms is not None:
+        low, high = options.n_atoms
+        library = TemplateLibrary([c for c in library.clusters if low <= c.n_atoms <= high])
+    keep = max(40, 2 * options.candidates)
+    fits = [template.fit for template in library.fit(pdf, dnn, keep=keep, fit_qdamp=options.fit_qdamp)]
+    return [(fit, "library") for fit in _sound(fits, dnn, rejected)]
+
+
+def _from_model(
+    model: CbLdm,
+    pdf: Pdf,
+    dnn: float,
+    options: Options,
+    generator: torch.Generator,
+    clock: _Clock,
+    rejected: Counter[str],
+) -> list[FittedStructure]:
+    """Draw, recover positions, reject what is not sound, fit scale, stretch, Uiso and delta2."""
+    device = str(generator.device)
+    if options.n_atoms is not None and options.n_atoms[0] > model.config.n_max:
+        raise InputError(f"the model knows clusters up to {model.config.n_max} atoms, got --n-atoms "
+                         f"{options.n_atoms[0]}-{options.n_atoms[1]}")  # fmt: skip
+    with clock.stage("sample"):
+        x, conditions = network_input(pdf, dnn, model.config, device)
+        samples = model.draw(x, conditions, options.samples, generator, steps=STEPS, n_atoms=options.n_atoms)
+    structures = []
+    with clock.stage("recover"):
+        for number, drawn in enumerate(samples):
+            positions = dnn * recover(drawn)
+            reason = check_structure(positions, dnn)
+            if reason is None:
+                structures.append(positions)
+            else:
+                rejected[reason] += 1
+            clock.watch("recover", (number + 1) / len(samples))
+    with clock.stage("refine"):
+        return fit_parameters(pdf, structures, fit_qdamp=options.fit_qdamp, device=device) if structures else []
+
+
+def recover(drawn: Sample) -> FloatArray:
+    """Positions (n_atoms, 3) of a sample in nearest-neighbour distances, from its matrix alone."""
+    if drawn.kind == "laplacian":
+        return recover_from_affinity(drawn.matrix, drawn.tau)
+    return DISTANCE_UNIT * recover_from_distances(drawn.matrix)
+
+
+def _sound(fits: Sequence[FittedStructure], dnn: float, rejected: Counter[str]) -> list[FittedStructure]:
+    """Fits whose atoms neither overlap nor fall apart; the others are counted."""
+    reasons = [check_structure(fit.positions, dnn) for fit in fits]
+    rejected.update(reason for reason in reasons if reason is not None)
+    return [fit for fit, reason in zip(fits, reasons, strict=True) if reason is None]
+
+
+def _refine(
+    pdf: Pdf,
+    pool: list[tuple[FittedStructure, str]],
+    dnn: float,
+    options: Options,
+    device: str,
+    rejected: Counter[str],
+) -> list[tuple[FittedStructure, str]]:
+    """The best distinct fits, each with its positions refined under the restraint."""
+    fits = [fit for fit, _ in pool]
+    kept, counts = distinct(fits, limit=int(np.ceil(SPARE * options.candidates)))
+    rejected["duplicates"] += sum(counts) - len(kept)
+    refined = refine_positions(pdf, [fits[i] for i in kept], device=device)
+    pairs = []
+    for fit, index in zip(refined, kept, strict=True):
+        reason = check_structure(fit.positions, dnn)
+        if reason is None:
+            pairs.append((fit, pool[index][1]))
+        else:
+            rejected[f"{reason} after refinement"] += 1
+    unique, counts = distinct([fit for fit, _ in pairs])
+    rejected["duplicates"] += sum(counts) - len(unique)
+    return [pairs[i] for i in unique]
+
+
+def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, most: int) -> list[Candidate]:
+    if not refined:
+        return []
+    r, observed = fit_range(pdf)
+    candidates = []
+    for number, place in enumerate(rank(pdf, [fit for fit, _ in refined])[:most], start=1):
+        fit, source = refined[place.index]
+        positions = fit.positions - fit.positions.mean(axis=0)
+        candidates.append(
+            Candidate(
+                rank=number,
+                atoms=Atoms(f"{element}{len(positions)}", positions=positions),
+                motif=name_motif(positions),
+                source=source,
+                fit=Fit(r, observed, fit.calculated),
+                parameters={
+                    "scale": fit.scale, "stretch": fit.stretch, "uiso": fit.uiso, "delta2": fit.delta2,
+                    "qdamp": fit.qdamp,
+                },
+                moved_median=fit.moved_median,
+                moved_max=fit.moved_max,
+                rmsd_to_rank1=place.rmsd_to_rank1,
+            )
+        )  # fmt: skip
+    return candidates
+
+
+def _doubts(candidates: Sequence[Candidate], model: CbLdm | None) -> list[str]:
+    """What a careful user should know of the answer as a whole."""
+    doubts = []
+    if candidates and model is not None and min(c.rw for c in candidates) > 0.35:
+        doubts.append("no candidate fits well (Rw above 0.35): the sample may be outside what the model was trained on")
+    if candidates and model is not None and candidates[0].n_atoms > 0.95 * model.config.n_max:
+        doubts.append(
+            f"the best candidate is near the model's limit of {model.config.n_max} atoms: the particle may be larger"
+        )
+    return doubts

@@ -1,0 +1,141 @@
+"""A solution on disk: results.json, structures, fits and pictures."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
+from cbldm.errors import InputError
+from cbldm.report.figures import draw_fit, draw_structures
+from cbldm.types import Candidate, Solution
+
+#: Version of the layout of results.json.
+SCHEMA_VERSION = 1
+#: What `write_solution` makes; a folder that holds nothing else may be written again.
+CONTENTS = {"results.json", "candidates", "fits", "fit.png", "structures.png"}
+
+
+def results(solution: Solution) -> dict[str, Any]:
+    """Everything about a solution as plain values: the content of results.json."""
+    pdf = solution.pdf
+    settings = {
+        name: {"value": setting.value, "source": setting.source} | ({"note": setting.note} if setting.note else {})
+        for name, setting in pdf.settings.items()
+    }
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "cbldm_version": version("cbldm"),
+        "input": {"file": pdf.file, "sha256": pdf.sha256, "dialect": pdf.dialect} | settings,
+        "model": dict(solution.model),
+        "seed": solution.seed,
+        "device": solution.device,
+        "seconds": {name: round(value, 3) for name, value in solution.seconds.items()},
+        "estimates": dict(solution.estimates),
+        "rejected": dict(solution.rejected),
+        "warnings": list(solution.warnings),
+        "candidates": [_entry(candidate) for candidate in solution.candidates],
+    }
+
+
+def _entry(candidate: Candidate) -> dict[str, Any]:
+    parameters = candidate.parameters
+    distance = candidate.rmsd_to_rank1
+    return {
+        "rank": candidate.rank,
+        "file": f"candidates/{candidate.rank:02d}.xyz",
+        "source": candidate.source,
+        "n_atoms": candidate.n_atoms,
+        "motif": candidate.motif,
+        "diameter_A": round(candidate.diameter, 3),
+        "rw": round(candidate.rw, 5),
+        "scale": round(parameters["scale"], 6),
+        "stretch": round(parameters["stretch"], 6),
+        "uiso_A2": round(parameters["uiso"], 6),
+        "delta2_A2": round(parameters["delta2"], 4),
+        "qdamp": round(parameters["qdamp"], 5),
+        "moved_median_A": round(candidate.moved_median, 4),
+        "moved_max_A": round(candidate.moved_max, 4),
+        "rmsd_to_rank1_A": None if distance is None else round(distance, 4),
+    }
+
+
+def results_text(solution: Solution) -> str:
+    """results.json as text."""
+    return json.dumps(results(solution), indent=2, ensure_ascii=False) + "\n"
+
+
+def check_folder(out: Path) -> None:
+    """Refuse a folder whose content is not ours, before any work is done.
+
+    Raises:
+        InputError: The path is a file, or a folder with other files in it.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {str(out)!r} is a file; a folder is needed")
+    if out.is_dir():
+        foreign = sorted({path.name for path in out.iterdir()} - CONTENTS)
+        if foreign:
+            raise InputError(
+                f"--out {str(out)!r} holds {foreign[0]!r}, which cbldm did not write; choose another folder"
+            )
+
+
+def write_solution(solution: Solution, out: str | Path) -> Path:
+    """Write a folder with results.json, candidates/NN.xyz and .cif, fits/NN.fgr, fit.png and structures.png.
+
+    The folder is filled beside its place and then moved there, so an earlier result is replaced whole or not at all.
+
+    Args:
+        solution: What `cbldm.solve` returned.
+        out: The folder.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: The folder holds foreign files or cannot be written.
+    """
+    out = Path(out)
+    check_folder(out)
+    try:
+        out.absolute().parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
+        try:
+            partial.chmod(0o755)
+            _fill(solution, partial)
+            if out.exists():
+                shutil.rmtree(out)
+            partial.rename(out.absolute())
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"--out {str(out)!r} cannot be written: {error.strerror or type(error).__name__}") from error
+    return out
+
+
+def _fill(solution: Solution, folder: Path) -> None:
+    for name in ("candidates", "fits"):
+        (folder / name).mkdir()
+    instrument = solution.pdf.instrument
+    for candidate in solution.candidates:
+        name = f"{candidate.rank:02d}"
+        labelled = candidate.atoms.copy()
+        labelled.info = {"rank": candidate.rank, "motif": candidate.motif, "rw": round(candidate.rw, 5)}
+        write_xyz(folder / "candidates" / f"{name}.xyz", labelled)
+        write_cif(folder / "candidates" / f"{name}.cif", candidate.atoms)
+        metadata = {
+            "element": solution.pdf.element, "qmin": instrument.qmin, "qmax": instrument.qmax,
+            "qdamp": candidate.parameters["qdamp"], "qbroad": instrument.qbroad,
+            "scale": candidate.parameters["scale"], "uiso": candidate.parameters["uiso"],
+            "delta2": candidate.parameters["delta2"], "rw": candidate.rw,
+        }  # fmt: skip
+        write_fgr(folder / "fits" / f"{name}.fgr", candidate.fit, metadata)
+    if solution.candidates:
+        draw_fit(solution, folder / "fit.png")
+        draw_structures(solution, folder / "structures.png")
+    write_text(folder / "results.json", results_text(solution))
