@@ -133,5 +133,5 @@ def test_shifted_sites_are_a_translation() -> None:
         tables = frame_tables(name)
         for shift, source in zip(tables.translations, tables.shifted, strict=True):
             inside = source < len(tables.sites)
-            torch.testing.assert_close(tables.sites[source[inside]] + 0 * shift, (tables.sites + shift)[inside],
-                                       atol=1e-3, rtol=0)  # fmt: skip
+            assert inside.float().mean() > 0.3
+            torch.testing.assert_close(tables.sites[source[inside]], (tables.sites + shift)[inside], atol=1e-3, rtol=0)

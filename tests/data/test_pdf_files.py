@@ -78,9 +78,9 @@ rstep = 0.01
 rpoly = 0.9
 
 [Misc]
-inputdir = /home/somebody/secret run/qmax=12 composition = Ni/x
+inputdir = /beamline/somebody/secret run/qmax=12 composition = Ni/x
 savedir = C:\\Users\\somebody\\secret qmin = 5
-backgroundfilefull = /home/somebody/secret/qdamp=0.4/back.chi
+backgroundfilefull = /beamline/somebody/secret/qdamp=0.4/back.chi
 
 #### start data
 #S 1
@@ -351,7 +351,7 @@ def test_metal_of_a_ligand_shell_is_taken_and_said(tmp_path):
     assert any("Au144 S60 C180" in line for line in pdf.warnings)
 
 
-@pytest.mark.parametrize("composition", ["unknown", "/home/somebody/secret", "SiO2", ""])
+@pytest.mark.parametrize("composition", ["unknown", "/beamline/somebody/secret", "SiO2", ""])
 def test_missing_element_is_asked_for(tmp_path, composition):
     text = PDFGETX3.replace("composition = Pt", f"composition = {composition}") + rows(R, G)
     pdf = read_pdf(save(tmp_path, "a.gr", text))

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from cbldm.data.clusters import cubic, decahedron, hexagonal, icosahedron, octahedron
 from cbldm.errors import InputError
 from cbldm.geometry.alignment import align, match
+from cbldm.geometry.frames import mackay_shell
 from cbldm.geometry.poses import best_rotation, candidate_poses, nearest_neighbour_distance
 from cbldm.types import FloatArray
 
@@ -185,3 +186,14 @@ def test_bad_input_is_refused() -> None:
         match(np.full((2, 3), np.inf), points, 0.1)
     with pytest.raises(InputError, match="cutoff 0"):
         match(points, points, 0.0)
+
+
+def test_opposite_bonds_make_no_pose():
+    """Icosahedral pieces hold pairs of opposite bonds; none of them may become a pose of NaN."""
+    rng = np.random.default_rng(0)
+    whole = np.asarray(mackay_shell(2).tolist() + mackay_shell(1).tolist() + [[0.0, 0.0, 0.0]])
+    for n in (30, 40, 47):
+        part = whole[np.argsort(whole @ rng.normal(size=3))[:n]]
+        other = whole[np.argsort(whole @ rng.normal(size=3))[: n - 3]]
+        assert 0 < match(part, other, 0.25).f1 <= 1
+        assert np.isfinite(align(part[: n - 3], other).rmsd)

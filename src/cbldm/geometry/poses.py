@@ -23,6 +23,8 @@ IntArray = NDArray[np.int64]
 BOND_LENGTH = 1.3
 #: Largest difference of two bonds, or of the spans of two pairs of bonds, that are alike (nearest-neighbour distances).
 BOND_TOLERANCE = 0.3
+#: Two bonds of the reference that lay out a pose span at least this area (squared nearest-neighbour distances).
+LEAST_AREA = 0.3
 #: Distances (in nearest-neighbour distances) at which the density around an atom is sampled, and the blur.
 SHELLS, SHELL_WIDTH = np.arange(0.8, 2.3, 0.1), 0.1
 #: Atoms of the other cluster tried for each atom that carries a frame.
@@ -164,7 +166,7 @@ def _bond_poses(bonds: FloatArray, others: FloatArray) -> tuple[FloatArray, Floa
         return none
     areas = np.linalg.norm(np.cross(bonds[:, None], bonds), axis=-1)
     a, b = np.unravel_index(int(np.argmax(areas.round(3))), areas.shape)
-    if areas[a, b] < 0.3:
+    if areas[a, b] < LEAST_AREA:
         return none
     lengths = np.linalg.norm(others, axis=1)
     span = np.linalg.norm(bonds[a] - bonds[b])
@@ -172,6 +174,8 @@ def _bond_poses(bonds: FloatArray, others: FloatArray) -> tuple[FloatArray, Floa
     alike = np.abs(spans - span) < BOND_TOLERANCE
     alike &= (np.abs(lengths - np.linalg.norm(bonds[a])) < BOND_TOLERANCE)[:, None]
     alike &= np.abs(lengths - np.linalg.norm(bonds[b])) < BOND_TOLERANCE
+    # Opposite bonds span no triad, however well their lengths agree.
+    alike &= np.linalg.norm(np.cross(others[:, None], others), axis=-1) > LEAST_AREA / 2
     np.fill_diagonal(alike, False)
     first, second = np.nonzero(alike)
     if not len(first):
