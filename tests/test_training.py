@@ -282,7 +282,6 @@ def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, old: str, new: str,
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="read_config does not look at the kind of a value")
 @pytest.mark.parametrize(
     ("old", "new"),
     [

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import torch
 from lightning_fabric import Fabric
@@ -135,9 +135,13 @@ def read_config(name_or_path: str) -> TrainingConfig:
         if "n_atoms" in content:
             low, high = content["n_atoms"]
             content["n_atoms"] = (int(low), int(high))
-        return _build(TrainingConfig, content, path.name)
+        config = _build(TrainingConfig, content, path.name)
     except (TypeError, ValueError) as error:
         raise InputError(f"{path.name}: {error}") from error
+    if not 5 <= config.n_atoms[0] <= config.n_atoms[1] <= config.model.n_max:
+        raise InputError(f"n_atoms in {path.name} must lie within 5 and n_max {config.model.n_max}, "
+                         f"got {list(config.n_atoms)}")  # fmt: skip
+    return config
 
 
 def _build(kind: type[_T], values: Mapping[str, Any], where: str) -> _T:
@@ -145,7 +149,21 @@ def _build(kind: type[_T], values: Mapping[str, Any], where: str) -> _T:
     unknown = sorted(set(values) - known)
     if unknown:
         raise InputError(f"unknown key {unknown[0]!r} in {where}; allowed: {', '.join(sorted(known))}")
+    hints = get_type_hints(kind)
+    for name, value in values.items():
+        if not _is_of_kind(value, hints[name]):
+            allowed = " or ".join(map(str, get_args(hints[name]))) or hints[name].__name__
+            raise InputError(f"{name} in {where} must be {allowed}, got {value!r}")
     return kind(**values)
+
+
+def _is_of_kind(value: Any, hint: Any) -> bool:
+    """Whether a value read from TOML, or made of one, is what a field's annotation says."""
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    return isinstance(value, get_origin(hint) or hint) and not isinstance(value, bool)
 
 
 class Average:
@@ -178,7 +196,7 @@ def train(
 
     Args:
         config: The run.
-        out: Folder for ``checkpoint.pt``, ``curve.csv``, TensorBoard events and, at the end, the weights.
+        out: Folder for ``checkpoint.pt``, ``curve.csv`` and, at the end, the weights.
         accelerator: ``cpu``, ``cuda`` or ``auto``.
         devices: Number of devices.
         quiet: Show no progress bar.

@@ -113,7 +113,6 @@ def test_damage_is_refused_in_one_line(folder: Path, damage: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.xfail(strict=True, reason="load_weights lets SafetensorError, AttributeError and KeyError pass")
 @pytest.mark.parametrize("damage", sorted(UNCAUGHT))
 def test_more_damage_is_refused_in_one_line(folder: Path, damage: str) -> None:
     UNCAUGHT[damage](folder)

@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from cbldm.errors import ModelError
@@ -62,14 +63,15 @@ def load_weights(folder: Path | None = None, device: str = "cpu") -> tuple[CbLdm
     except (OSError, ValueError) as error:
         raise ModelError(f"cannot read the model in {folder.name}: {error.__class__.__name__}; "
                          "expected model.safetensors and config.json") from error  # fmt: skip
-    if config.get("format") != FORMAT:
-        raise ModelError(f"the model in {folder.name} has format {config.get('format')}; this version reads {FORMAT}")
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelError(f"config.json in {folder.name} is not of format {FORMAT}, which this version reads")
     try:
+        identity = {"name": config["name"], "sha256": hashlib.sha256(content).hexdigest()}
         model = CbLdm(ModelConfig(**config["model"]))
         state = load_file(weights, device="cpu")
         model.load_state_dict({key: value.float() for key, value in state.items()})
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         line = str(error).splitlines()[0]
         raise ModelError(f"the weights in {folder.name} do not fit their config.json: {line}") from error
     model.eval().requires_grad_(False)
-    return model.to(device), {"name": config["name"], "sha256": hashlib.sha256(content).hexdigest()}
+    return model.to(device), identity

@@ -262,12 +262,19 @@ class _Pairs:
             difference = self.difference(axis)
             squared.addcmul_(difference, difference)
         squared.clamp_(lowest**2, (n_nodes - 0.5) ** 2)
-        # Unlike sqrt and floor, these steps are never divided among threads by torch.
-        u = squared.rsqrt().mul_(squared)
+        u = _take_root(squared)
         index = u.long()
         if len(index) > 1:
             index += n_nodes * torch.arange(len(index), device=index.device)[:, None, None]
         return u.view(-1), u.frac().view(-1), index.view(-1)
+
+
+def _take_root(values: Tensor) -> Tensor:
+    """Square root in place; torch would divide it among threads that then wait for each other, numpy does not."""
+    if values.device.type == "cpu":
+        np.sqrt(values.numpy(), out=values.numpy())
+        return values
+    return values.sqrt_()
 
 
 @dataclass(frozen=True)
