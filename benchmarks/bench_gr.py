@@ -11,10 +11,10 @@ least-squares scale, against a direct sum over all pairs in float64, whose round
 - "aligned": DebyeCalculator against the integral from Qmin - ΔQ/2 to its last Q + ΔQ/2, for which its sum stands.
 
 Both work in float32, the default of DebyeCalculator; cbldm in float64 is shown too. DebyeCalculator has no δ2.
-Times: tools take turns, after one call each that does not count (both remember what depends on r and Q alone). "cpu" is
-the least time that the calling thread ran, which other users of the machine disturb least, "wall" the least and the
-median that passed on the clock. On one thread of an idle machine the three agree; "cpu" decides there, and "wall" for
-the batch on two threads.
+Times: tools take turns of four calls, after one that does not count (both remember what depends on r and Q alone).
+"cpu" is the least time that the calling thread ran, which other users of the machine disturb least; "wall" is the least
+that passed on the clock, beside its median. On one thread of an idle machine the three agree; "cpu" decides there, and
+"wall" for the batch on two threads.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ QMIN, QMAX, QDAMP, BISO = 0.7, 25.0, 0.04, 0.3
 UISO = BISO / (8 * np.pi**2)
 RMAX, RSTEP = 30.0, 0.01
 R = RSTEP * np.arange(round(RMAX / RSTEP))
-SECONDS_PER_SIZE = 4.0
+SECONDS_PER_SIZE, CALLS_PER_TURN = 5.0, 4
 BATCH, BATCH_ATOMS, BATCH_THREADS, BATCH_LIMIT_MS = 64, 147, 2, 0.3
 
 
@@ -103,16 +103,17 @@ def references(xyz: FloatArray, calculator: DebyeCalculator) -> dict[str, FloatA
 
 
 def race(calls: dict[str, Callable[[], Any]], seconds: float, share: int = 1) -> dict[str, dict[str, float]]:
-    """Times in ms, divided by ``share``; the calls take turns for about ``seconds``, 5 turns at least."""
+    """Times in ms, divided by ``share``; the calls take turns for about ``seconds``."""
     for call in calls.values():
         call()
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+    while time.perf_counter() < end or not all(times.values()):
         for name, call in calls.items():
-            ran, started = time.thread_time(), time.perf_counter()
-            call()
-            times[name].append((time.thread_time() - ran, time.perf_counter() - started))
+            for _ in range(CALLS_PER_TURN):
+                ran, started = time.thread_time(), time.perf_counter()
+                call()
+                times[name].append((time.thread_time() - ran, time.perf_counter() - started))
     result = {}
     for name, pairs in times.items():
         cpu, wall = 1e3 / share * np.array(pairs).T

@@ -33,6 +33,8 @@ def save_weights(model: CbLdm, folder: Path, name: str) -> None:
         for key, value in model.state_dict().items()
     }
     save_file(tensors, folder / "model.safetensors")
+    # The library writes for the owner alone; weights are for everyone who may read the folder.
+    (folder / "model.safetensors").chmod(0o644)
     config = {"format": FORMAT, "name": name, "model": model.config.to_dict()}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 

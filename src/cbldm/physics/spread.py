@@ -199,11 +199,11 @@ def _spread_group(group: _Group, n_nodes: int, kernel: Tensor) -> Tensor:
             moment.scatter_add_(0, index, power)
             power.mul_(s)
     moments.view(n_moments, -1, n_nodes)[..., -1] = 0.0
-    # Clusters do not touch, for their first taps/2 and last taps - 1 bins are empty.
-    moments, nodes = moments.to(kernel), kernel.new_zeros(length + taps)
-    for j, weights in enumerate(kernel):
-        nodes[j : j + length] += weights @ moments
-    return nodes[taps // 2 - 1 :][:length].view(-1, n_nodes)
+    # Row j of the buffer starts j places further right: a column is a node. Clusters do not touch, for their first
+    # taps/2 and last taps - 1 bins are empty.
+    rows = kernel.new_zeros(taps, length + taps)
+    rows.as_strided((taps, length), (length + taps + 1, 1)).copy_(_multiply(kernel, moments.to(kernel)))
+    return rows.sum(0)[taps // 2 - 1 :][:length].view(-1, n_nodes)
 
 
 def _pull_group(group: _Group, grad_nodes: Tensor, n_nodes: int, kernel: Tensor) -> Tensor:
@@ -211,9 +211,8 @@ def _pull_group(group: _Group, grad_nodes: Tensor, n_nodes: int, kernel: Tensor)
     taps, n_moments = kernel.shape
     size, n = len(group.ring), group.ring.shape[2] // 2
     padded = torch.nn.functional.pad(grad_nodes.reshape(-1), (taps // 2 - 1, taps // 2))
-    slopes = kernel.new_zeros(n_moments - 1, size * n_nodes)
-    for j, weights in enumerate(kernel[:, 1:] * torch.arange(1, n_moments, device=kernel.device)):
-        slopes.addr_(weights, padded[j : j + size * n_nodes])
+    derivative = kernel[:, 1:] * torch.arange(1, n_moments, device=kernel.device)
+    slopes = _multiply(derivative.T, padded.unfold(0, taps, 1).T)
     slopes.view(n_moments - 1, -1, n_nodes)[..., -1] = 0.0
     grad = torch.zeros_like(group.ring)
     pull = columns = kernel.new_empty(0)
@@ -270,11 +269,18 @@ class _Pairs:
 
 
 def _take_root(values: Tensor) -> Tensor:
-    """Square root in place; torch would divide it among threads that then wait for each other, numpy does not."""
+    """Square root in place, by numpy on the CPU: torch would let threads wait for each other in so short a step."""
     if values.device.type == "cpu":
         np.sqrt(values.numpy(), out=values.numpy())
         return values
     return values.sqrt_()
+
+
+def _multiply(left: Tensor, right: Tensor) -> Tensor:
+    """Product of two small matrices, by numpy on the CPU for the reason that `_take_root` gives."""
+    if left.device.type == "cpu":
+        return torch.from_numpy(left.numpy() @ right.numpy())
+    return left @ right
 
 
 @dataclass(frozen=True)
