@@ -7,8 +7,10 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Threads that wait by spinning make everything many times slower where cores are shared, as on a beamline machine.
+# Threads that wait by spinning make everything many times slower where cores are shared, as on a beamline machine; and
+# numpy's matrices of a few hundred atoms are ten times slower on two threads than on one.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if TYPE_CHECKING:
     from cbldm.data.pdf_files import pdf_from_arrays, read_pdf

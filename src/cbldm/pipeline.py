@@ -38,7 +38,9 @@ Watcher = Callable[[str, float], None]
 #: Denoiser calls per sample.
 STEPS = 8
 #: Fitted structures that go on to the refinement of positions, for each candidate asked for.
-SPARE = 1.5
+SPARE = 1.3
+#: Steps of each stage of the refinement: fits that are still bending after these do not get better structures.
+MOST_ITERATIONS = 25
 #: Rounds of drawing before fewer candidates than asked for are accepted.
 ROUNDS = 3
 #: A first peak this far from the element's own distance is worth a warning.
@@ -180,19 +182,21 @@ def solve(
     rejected: Counter[str] = Counter()
     estimates: dict[str, Any] = {"dnn": dnn}
     pool: list[tuple[FittedStructure, str]] = []
+    best: list[tuple[FittedStructure, str]] = []
     if chosen.source in ("library", "all"):
         with clock.stage("sample"):
             pool += _from_library(pdf, dnn, chosen, rejected)
+        best = _best_distinct(pool, chosen, clock)
     if model is not None:
         estimates |= describe(model, pdf, dnn)
         for _ in range(ROUNDS):
             drawn = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
             pool += [(fit, "cbldm") for fit in drawn]
-            fits = [fit for fit, _ in pool]
-            if len(distinct(fits, limit=chosen.candidates)[0]) >= chosen.candidates:
+            best = _best_distinct(pool, chosen, clock)
+            if len(best) >= chosen.candidates:
                 break
     with clock.stage("refine"):
-        refined = _refine(pdf, pool, dnn, chosen, device, rejected)
+        refined = _refine(pdf, best, dnn, device, rejected)
     with clock.stage("rank"):
         candidates = _ranked(pdf, refined, symbol, chosen.candidates)
     if not candidates:
@@ -319,24 +323,25 @@ def _sound(fits: Sequence[FittedStructure], dnn: float, rejected: Counter[str]) 
     return [fit for fit, reason in zip(fits, reasons, strict=True) if reason is None]
 
 
-def _refine(
-    pdf: Pdf,
-    pool: list[tuple[FittedStructure, str]],
-    dnn: float,
-    options: Options,
-    device: str,
-    rejected: Counter[str],
+def _best_distinct(
+    pool: list[tuple[FittedStructure, str]], options: Options, clock: _Clock
 ) -> list[tuple[FittedStructure, str]]:
-    """The best distinct fits, each with its positions refined under the restraint."""
-    fits = [fit for fit, _ in pool]
-    kept, counts = distinct(fits, limit=int(np.ceil(SPARE * options.candidates)))
-    rejected["duplicates"] += sum(counts) - len(kept)
-    refined = refine_positions(pdf, [fits[i] for i in kept], device=device)
+    """The best fits that differ from each other, as many as go on to the refinement of positions."""
+    with clock.stage("rank"):
+        kept, _ = distinct([fit for fit, _ in pool], limit=int(np.ceil(SPARE * options.candidates)))
+    return [pool[i] for i in kept]
+
+
+def _refine(
+    pdf: Pdf, best: list[tuple[FittedStructure, str]], dnn: float, device: str, rejected: Counter[str]
+) -> list[tuple[FittedStructure, str]]:
+    """The fits with their positions refined under the restraint, as far as they stay sound and distinct."""
+    refined = refine_positions(pdf, [fit for fit, _ in best], max_iterations=MOST_ITERATIONS, device=device)
     pairs = []
-    for fit, index in zip(refined, kept, strict=True):
+    for fit, (_, source) in zip(refined, best, strict=True):
         reason = check_structure(fit.positions, dnn)
         if reason is None:
-            pairs.append((fit, pool[index][1]))
+            pairs.append((fit, source))
         else:
             rejected[f"{reason} after refinement"] += 1
     unique, counts = distinct([fit for fit, _ in pairs])

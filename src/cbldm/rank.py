@@ -9,11 +9,14 @@ import numpy as np
 from scipy.spatial.distance import pdist
 
 from cbldm.geometry.alignment import align
+from cbldm.geometry.fingerprint import shape_hash
 from cbldm.refine import FittedStructure, independent_points
 from cbldm.types import FloatArray, Pdf
 
 #: No data and no model are better than this Rw; it bounds the noise that `scores` estimates.
 SMALLEST_NOISE = 0.01
+#: Share of the largest possible difference of sorted distances up to which unlike bonds may still be noise.
+ALIKE = 0.3
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,8 @@ def distinct(
 
     Fits are visited from the lowest Rw up; one that lies within the tolerance of a kept one counts as its duplicate. At
     an RMSD of t the sorted distances of two structures of N atoms differ by at most t sqrt(2N / (N - 1)) (root mean
-    square), so most pairs need no alignment.
+    square), and structures that near are bonded alike or differ in their distances by next to nothing, so few pairs
+    need an alignment, which takes most of a second for hundreds of atoms.
 
     Args:
         fitted: Fits; atom counts may differ.
@@ -53,14 +57,16 @@ def distinct(
     kept: list[int] = []
     counts: list[int] = []
     distances: list[FloatArray] = []
+    graphs: list[int] = []
     for index in np.argsort([fit.rw for fit in fitted], kind="stable").tolist():
         positions = fitted[index].positions
-        spread = np.sort(pdist(positions))
+        spread, graph = np.sort(pdist(positions)), shape_hash(positions)
         reach = tolerance * np.sqrt(2 * len(positions) / max(len(positions) - 1, 1))
         for place, other in enumerate(kept):
             if len(fitted[other].positions) != len(positions):
                 continue
-            if np.sqrt(np.mean((distances[place] - spread) ** 2)) > reach:
+            gap = np.sqrt(np.mean((distances[place] - spread) ** 2))
+            if gap > (reach if graph == graphs[place] else ALIKE * reach):
                 continue
             if align(fitted[other].positions, positions, good_enough=tolerance).rmsd <= tolerance:
                 counts[place] += 1
@@ -71,6 +77,7 @@ def distinct(
             kept.append(index)
             counts.append(1)
             distances.append(spread)
+            graphs.append(graph)
     return kept, counts
 
 
