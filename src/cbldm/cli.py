@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cbldm.data.evaluation_sets import case_keys
 from cbldm.data.pdf_files import read_pdf
-from cbldm.data.pdf_settings import settings_table
+from cbldm.data.pdf_settings import require_element, settings_table
 from cbldm.data.structure_files import read_structure, write_fgr, write_gr, write_text, write_xyz
 from cbldm.errors import CbldmError, InputError
 from cbldm.pipeline import Options, Watcher, inspect_pdf, refine_structure, solve
@@ -164,6 +165,7 @@ def solve_command(
     check_folder(folder)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
                    r_unit=_unit(r_unit))  # fmt: skip
+    require_element(pdf)
     if not quiet:
         _show_settings(pdf)
     with _watching(quiet) as watch:
@@ -307,6 +309,8 @@ def evaluate_command(
 ) -> None:
     """Score the solver on clusters of known structure whose shapes no training has seen."""
     from cbldm.evaluation import evaluate
+
+    case_keys(name, limit, seed)  # refuses what is not there before anything is shown
 
     options: dict[str, Any] = {"source": source, "samples": samples, "seed": seed, "weights": weights}
     Options(**options)
