@@ -58,8 +58,9 @@ def main() -> None:
 
 
 def _unit(text: str | None) -> Literal["A", "nm"] | None:
-    if text is None or text == "A" or text == "nm":
-        return text  # type: ignore[return-value]
+    units: dict[str | None, Literal["A", "nm"] | None] = {None: None, "A": "A", "nm": "nm"}
+    if text in units:
+        return units[text]
     raise InputError(f"--r-unit must be A or nm, got {text!r}")
 
 
