@@ -29,13 +29,14 @@ from cbldm.geometry.frames import (
 )
 from cbldm.types import MOTIFS, Cluster, FloatArray
 
-#: Order of each point group: O_h three times, D_6h, D_5h, I_h.
-GROUP_SIZE = {"fcc": 48, "bcc": 48, "sc": 48, "stack": 24, "decahedron": 20, "icosahedron": 120}
+#: Order of each point group: O_h three times, D_3h, D_6h, D_5h, I_h.
+GROUP_SIZE = {"fcc": 48, "bcc": 48, "sc": 48, "hcp": 12, "stack": 24, "decahedron": 20, "icosahedron": 120}
 #: Bonds of the site at the origin by length.
 MIDDLE = {
     "fcc": {1.0: 12},
     "bcc": {1.0: 8, 1.1547: 6},
     "sc": {1.0: 6},
+    "hcp": {1.0: 12},
     "decahedron": {1.0: 12},
     "icosahedron": {1.0: 12},
 }
@@ -46,6 +47,8 @@ WHOLE = [
     cubic("bcc", 3, 4, 4),
     cubic("sc", 3, 4, 5),
     hexagonal(3, 3, 2),
+    hexagonal(2, 2, 12),
+    hexagonal(6, 1, 5),
     icosahedron(3),
     icosahedron(4),
     decahedron(3, 2, 0),
@@ -118,6 +121,15 @@ def test_the_middle_has_the_coordination_of_its_lattice(name: str) -> None:
     lengths = np.linalg.norm(home.sites[ends[ends < home.n_sites]], axis=1)
     counts = dict(zip(*np.unique(np.round(lengths, 4), return_counts=True), strict=True))
     assert counts == MIDDLE[name]
+
+
+def test_hcp_looks_the_same_from_every_atom_near_the_origin_after_its_turn() -> None:
+    home = frame("hcp")
+    near = home.sites[np.linalg.norm(home.sites, axis=1) < 3]
+    for shift, turn in zip(home.translations, home.turns, strict=True):
+        seen = cKDTree((home.sites - shift) @ turn.T)
+        assert seen.query(near)[0].max() < 1e-6
+    assert len({tuple(np.diag(turn)) for turn in home.turns}) == 2
 
 
 @pytest.mark.parametrize("above", [1, 2])

@@ -158,8 +158,14 @@ def test_same_generator_same_samples(start: Start, deterministic: bool) -> None:
     assert not torch.equal(first, other)
 
 
-@pytest.mark.parametrize("steps", [0, -3])
-def test_no_steps_no_samples(steps: int) -> None:
+@pytest.mark.parametrize(("steps", "start", "least"), [(-3, "prior", 0), (0, "noise", 1), (-1, "noise", 1)])
+def test_too_few_steps(steps: int, start: Start, least: int) -> None:
     prior = marginal(8)
-    with pytest.raises(ValueError, match=f"at least 1 step, got {steps}"):
-        sample(exact(prior), prior, steps)
+    with pytest.raises(ValueError, match=f"at least {least} steps from {start}, got {steps}"):
+        sample(exact(prior), prior, steps, start=start)
+
+
+def test_no_steps_give_the_prior_itself() -> None:
+    prior = marginal(8)
+    drawn = sample(exact(prior), prior, 0, torch.Generator().manual_seed(1))
+    assert torch.equal(drawn, prior.sample(torch.Generator().manual_seed(1)))

@@ -16,7 +16,7 @@ N_R, N_CONDITIONS, N_LATENT = 11, 3, 6
 @pytest.fixture(scope="module")
 def vae() -> ConditionalVae:
     torch.manual_seed(0)
-    model = ConditionalVae(N_R, N_CONDITIONS, N_LATENT, n_site=16, width=24, depth=1)
+    model = ConditionalVae(N_R, N_CONDITIONS, N_LATENT, n_read=16, n_write=20, width=24, depth=1)
     # Away from the quiet start, so that every part has something to say.
     torch.nn.init.normal_(model.shape_of_matrix.weight, std=0.3)
     return model.eval().requires_grad_(False)

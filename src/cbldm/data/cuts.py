@@ -1,7 +1,7 @@
 """Endless distinct clusters: random cuts out of the frames, made in batches by comparing projections.
 
 Planes of a frame's own families at random distances about a random centre, ellipsoids, rods and plates, stacking
-faults and twins, Marks and sliced decahedra, incomplete icosahedral shells, vacancies and adatoms.
+faults and twins, needles of hcp, Marks and sliced decahedra, incomplete icosahedral shells, vacancies and adatoms.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 
 from cbldm.geometry.frames import (
     EXCLUSION,
+    FRAME_OF_MOTIF,
     Frame,
     anti_mackay_cover,
     decahedral_wedges,
@@ -28,6 +29,8 @@ from cbldm.types import MOTIFS, FloatArray
 
 #: Fewest bonds that keep an atom on a cut surface.
 LEAST_BONDS = 3
+#: Spread of ln(length / width) of the needles and plates that some frames have room for.
+NEEDLES = {"hcp": 1.0, "decahedron": 0.35}
 #: Limit of a plane that does not cut.
 _FAR = 1e3
 
@@ -143,11 +146,11 @@ def draw(
     if name == "stack":
         allowed, hexagonal = _stackings(tables, n, random)
     elif name == "icosahedron":
-        allowed &= torch.as_tensor(_icosahedral_levels()[0] >= 0, device=device)
+        allowed &= _icosahedral_levels(device)[0] >= 0
     share = allowed.float().mean(dim=1)
     radius = (3 * target / (4 * np.pi * tables.density * share)) ** (1 / 3)
     centre = _centres(tables, n, random)
-    occupancy = _facets(tables, radius, centre, target, allowed, random)
+    occupancy = _facets(tables, radius, centre, target, allowed, NEEDLES.get(name, 0.0), random)
     rounded = _ellipsoids(tables, radius, centre, random) & allowed
     occupancy = torch.where(random.uniform(n, 1) < 0.2, rounded, occupancy)
     if name == "icosahedron":
@@ -159,8 +162,9 @@ def draw(
         motif = _stack_motif(tables, occupancy, hexagonal)
     occupancy, inside = _recentre(tables, occupancy)
     count = occupancy.sum(dim=1)
-    # A stack without a hexagonal layer belongs to the fcc frame.
-    keep = inside & (count >= n_atoms[0]) & (count <= n_atoms[1]) & ((motif != MOTIFS.index("fcc")) | (name == "fcc"))
+    # A stack whose inner layers are all alike belongs to the frame of fcc or hcp.
+    homes = torch.tensor([FRAME_OF_MOTIF[m] == name for m in MOTIFS], device=device)
+    keep = inside & (count >= n_atoms[0]) & (count <= n_atoms[1]) & homes[motif]
     return Cuts(home, home.canonical(occupancy[keep]), motif[keep])
 
 
@@ -176,18 +180,34 @@ def _facets(
     centre: torch.Tensor,
     target: torch.Tensor,
     allowed: torch.Tensor,
+    needles: float,
     random: Random,
 ) -> torch.Tensor:
-    """Polyhedra: a base distance per family, equal or jittered within it; a second cut comes near the target count."""
+    """Polyhedra: a base distance per family, equal or jittered within it; a second cut comes near the target count.
+
+    Where ``needles`` is not zero, it is the spread of the logarithm of the length along z over the width in half of the
+    clusters, and some of those lack planes of one direction, which makes oblique prisms.
+    """
     n, planes = len(radius), tables.planes
+    long = torch.exp(needles * random.normal(n, 1)).clamp(0.4, 6.0)
+    long = torch.where(random.uniform(n, 1) < 0.5, long, torch.ones_like(long))
+    # The axes (n, 3) of the ellipsoid of the same volume that takes the place of the sphere.
+    axes = torch.cat([long ** (-1 / 3), long ** (-1 / 3), long ** (2 / 3)], dim=1)
+    support = (axes[:, None] * planes.normals).norm(dim=2) / planes.normals.norm(dim=1)
     n_families = int(planes.family.max()) + 1
     base = 0.68 + 0.6 * random.uniform(n, n_families)
     base = torch.where(random.uniform(n, n_families) < 0.2, torch.full_like(base, _FAR), base)
     spread = 0.25 * random.uniform(n, 1) * (random.uniform(n, 1) < 0.65)
     relative = base[:, planes.family] * (1 + spread * random.normal(n, len(planes.family))).clamp_min(0.2)
+    relative = relative * support
+    if needles:
+        # Planes and their opposites: one pair of directions is left out.
+        along = (planes.normals @ planes.normals[random.integer(len(planes.normals), n)].T).abs().T
+        missing = (random.uniform(n, 1) < 0.35) & (long != 1) & (along > 0.999 * along.amax(dim=1, keepdim=True))
+        relative = torch.where(missing, torch.full_like(relative, _FAR), relative)
     offset = centre @ planes.normals.T + 1e-3
-    # A sphere bounds what no plane has cut.
-    reach = (tables.sites[None] - centre[:, None]).norm(dim=2)
+    # An ellipsoid bounds what no plane has cut.
+    reach = ((tables.sites[None] - centre[:, None]) / axes[:, None]).norm(dim=2)
     bound = 1.05 + 0.45 * random.uniform(n, 1)
 
     def cut(radius: torch.Tensor) -> torch.Tensor:
@@ -202,7 +222,8 @@ def _ellipsoids(tables: Tables, radius: torch.Tensor, centre: torch.Tensor, rand
     n = len(radius)
     aspect = torch.exp(torch.where(random.uniform(n, 1) < 0.6, 0.1, 0.3) * random.normal(n, 3))
     aspect = aspect / aspect.prod(dim=1, keepdim=True).pow(1 / 3)
-    turn = torch.linalg.qr(random.normal(n, 3, 3))[0]
+    # A GPU would take thousands of tiny matrices one by one.
+    turn = torch.linalg.qr(random.normal(n, 3, 3).cpu())[0].to(random.device)
     along = torch.einsum("bsx,bxy->bsy", tables.sites[None] - centre[:, None], turn)
     return ((along / aspect[:, None]) ** 2).sum(dim=2) <= radius[:, None] ** 2
 
@@ -221,10 +242,8 @@ def _stackings(tables: Tables, n: int, random: Random) -> tuple[torch.Tensor, to
     column = torch.arange(n_layers, device=random.device)
     twin = column == middle[:, None]
     fault = twin | (column == middle[:, None] + 1)
-    hcp = torch.ones_like(twin)
-    hexagonal = torch.where((kind < 0.3)[:, None], hcp, hexagonal)
-    hexagonal = torch.where(((kind >= 0.3) & (kind < 0.6))[:, None], twin, hexagonal)
-    hexagonal = torch.where(((kind >= 0.6) & (kind < 0.8))[:, None], fault, hexagonal)
+    hexagonal = torch.where((kind < 0.45)[:, None], twin, hexagonal)
+    hexagonal = torch.where(((kind >= 0.45) & (kind < 0.7))[:, None], fault, hexagonal)
     turn = torch.where(random.uniform(n, 1) < 0.5, 1, -1) * torch.cumprod(1 - 2 * hexagonal[:, 1:].long(), dim=1)
     letters = torch.cumsum(torch.cat([random.integer(3, n, 1), turn], dim=1), dim=1) % 3
     ends = torch.zeros(n, 1, dtype=torch.bool, device=random.device)
@@ -257,7 +276,7 @@ def _stack_motif(tables: Tables, occupancy: torch.Tensor, hexagonal: torch.Tenso
 
 def _incomplete_shells(tables: Tables, target: torch.Tensor, random: Random) -> torch.Tensor:
     """Complete Mackay shells and a patch of the next, in Mackay or anti-Mackay stacking, filled up to the target."""
-    shell, cover = (torch.as_tensor(a, device=random.device) for a in _icosahedral_levels())
+    shell, cover = _icosahedral_levels(random.device)
     sizes = torch.tensor([1, 13, 55, 147, 309, 561], device=random.device)
     full = (sizes[None] <= target[:, None]).sum(dim=1) - 1
     hcp_cover = (random.uniform(len(target)) < 0.4) & (full >= 1) & (full <= 3)
@@ -305,15 +324,15 @@ def _recentre(tables: Tables, occupancy: torch.Tensor) -> tuple[torch.Tensor, to
 
 
 @cache
-def _icosahedral_levels() -> tuple[np.ndarray, np.ndarray]:
+def _icosahedral_levels(device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """For each icosahedral site its Mackay shell, and the shell that it covers in hcp stacking; -1 where none."""
     sites = frame("icosahedron").sites
 
-    def level(groups: list[FloatArray], first: int) -> np.ndarray:
+    def level(groups: list[FloatArray], first: int) -> torch.Tensor:
         found = np.full(len(sites), -1, dtype=np.int64)
         for number, points in enumerate(groups, start=first):
             found[np.linalg.norm(sites[:, None] - points[None], axis=-1).min(axis=1) < 1e-5] = number
-        return found
+        return torch.as_tensor(found, device=device)
 
     return level([mackay_shell(n) for n in range(6)], 0), level([anti_mackay_cover(n) for n in (1, 2, 3)], 1)
 
@@ -329,8 +348,11 @@ def frame_tables(name: str, device: str = "cpu") -> Tables:
     distance = torch.cdist(sites, sites, compute_mode="donot_use_mm_for_euclid_dist")
     clashes = ((distance < EXCLUSION) & (distance > 1e-3)).float()
     translations = torch.as_tensor(home.translations, dtype=torch.float32, device=device)
-    gaps = torch.stack([torch.cdist(sites + shift, sites, compute_mode="donot_use_mm_for_euclid_dist")
-                        for shift in translations])  # fmt: skip
+    turns = torch.as_tensor(home.turns, dtype=torch.float32, device=device)
+    gaps = torch.stack([
+        torch.cdist(sites @ turn + shift, sites, compute_mode="donot_use_mm_for_euclid_dist")
+        for shift, turn in zip(translations, turns, strict=True)
+    ])  # fmt: skip
     shifted = torch.where(gaps.amin(dim=2) < 1e-3, gaps.argmin(dim=2), torch.full_like(gaps[:, :, 0], n).long())
     heights, normals, family = _decahedral_planes(home) if name == "decahedron" else _flat_planes(home)
     planes = Planes(
@@ -351,7 +373,7 @@ def _flat_planes(home: Frame) -> tuple[FloatArray, FloatArray, np.ndarray]:
         near = abs(np.linalg.norm(vertices[:, None] - vertices[None], axis=-1) - 1.0515) < 0.01
         edges = np.array([vertices[i] + vertices[j] for i, j in np.argwhere(near) if i < j])
         families = [vertices, faces, edges]
-    elif home.name == "stack":
+    elif home.name in ("hcp", "stack"):
         families = _hexagonal_planes()
     else:
         indices = [(1, 0, 0), (1, 1, 0), (1, 1, 1)] + ([(2, 1, 1)] if home.name == "bcc" else [])

@@ -25,10 +25,15 @@ BOND_CUTOFF = 1.28
 EXCLUSION = 0.88
 
 #: Names in the order of the model's frame index.
-FRAMES = ("fcc", "bcc", "sc", "stack", "decahedron", "icosahedron")
+FRAMES = ("fcc", "bcc", "sc", "hcp", "stack", "decahedron", "icosahedron")
+
+#: Radius and half length of the needles in the hcp frame.
+HCP_RODS = ((4.45, 9.2), (3.5, 12.0))
+#: Radius and half length of the needle in the decahedral frame.
+DECAHEDRAL_ROD = (1.8, 6.6)
 
 #: The frame that carries each motif.
-FRAME_OF_MOTIF = {motif: "stack" if motif in ("hcp", "twin", "faulted") else motif for motif in MOTIFS}
+FRAME_OF_MOTIF = {motif: "stack" if motif in ("twin", "faulted") else motif for motif in MOTIFS}
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,9 @@ class Frame:
         operations: (n_ops, 3, 3) orthogonal matrices that map the frame onto itself.
         site_maps: (n_ops, n_sites) index to which an operation moves each site.
         wyckoff: (n_ops, n_sites) value of a generic function at each moved site; it orders poses.
-        translations: (n_shifts, 3) lattice vectors near the origin; only zero where the frame has a centre.
+        translations: (n_shifts, 3) sites near the origin that can become the origin; only zero where the frame has a
+            centre.
+        turns: (n_shifts, 3, 3) rotation about each of them that brings the frame back onto itself.
     """
 
     name: str
@@ -52,6 +59,7 @@ class Frame:
     site_maps: IntArray
     wyckoff: FloatArray
     translations: FloatArray
+    turns: FloatArray
 
     @property
     def n_sites(self) -> int:
@@ -148,7 +156,13 @@ def _triads(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.stack([x, np.cross(z, x), z], axis=2)
 
 
-def _build(name: str, sites: FloatArray, operations: FloatArray, translations: FloatArray | None = None) -> Frame:
+def _build(
+    name: str,
+    sites: FloatArray,
+    operations: FloatArray,
+    translations: FloatArray | None = None,
+    turns: FloatArray | None = None,
+) -> Frame:
     sites = sites[np.lexsort((sites[:, 2], sites[:, 1], sites[:, 0], np.round(np.linalg.norm(sites, axis=1), 6)))]
     tree = cKDTree(sites)
     bonds = [
@@ -167,7 +181,8 @@ def _build(name: str, sites: FloatArray, operations: FloatArray, translations: F
         maps.append(index)
         values.append(_generic(moved))
     shifts = np.zeros((1, 3)) if translations is None else translations
-    return Frame(name, sites, neighbours, operations, np.array(maps, np.int64), np.array(values), shifts)
+    turned = np.repeat(np.eye(3)[None], len(shifts), axis=0) if turns is None else turns
+    return Frame(name, sites, neighbours, operations, np.array(maps, np.int64), np.array(values), shifts, turned)
 
 
 def _generic(points: FloatArray) -> FloatArray:
@@ -289,6 +304,23 @@ def _sc() -> Frame:
     return _build("sc", _grid(np.eye(3), 5.2), _cubic_group(), _grid(np.eye(3), 2.1))
 
 
+def _hcp() -> Frame:
+    """Hexagonal close packing about an atom: a ball, and two rods along the axis for needles of up to 256 atoms."""
+    height = np.sqrt(2 / 3)
+    basis = np.array([[0.0, 1.0, 0.0], [np.sqrt(3) / 2, 0.5, 0.0], [0.0, 0.0, 2 * height]])
+    even = _grid(basis, 13.0)
+    odd = even + (basis[0] + basis[1]) / 3 + np.array([0.0, 0.0, height])
+    points = np.concatenate([even, odd])
+    across, along = np.linalg.norm(points[:, :2], axis=1), abs(points[:, 2])
+    inside = np.linalg.norm(points, axis=1) < 4.75
+    for radius, length in HCP_RODS:
+        inside |= (across < radius) & (along < length)
+    near = [group[np.linalg.norm(group, axis=1) < 1.7] for group in (even, odd)]
+    # Seen from an atom of the odd layers, the packing is turned by half a turn.
+    turns = [np.repeat(np.diag([s, s, 1.0])[None], len(group), axis=0) for s, group in zip((1, -1), near, strict=True)]
+    return _build("hcp", points[inside], _axial_group(3), np.concatenate(near), np.concatenate(turns))
+
+
 def stack_basis() -> FloatArray:
     """Basis (3, 3) of the lattice that holds the A, B and C sites of every close-packed layer, layers along z."""
     step = 1 / np.sqrt(3)
@@ -320,11 +352,12 @@ def _decahedron() -> Frame:
     sites = [
         (x, y, k + 0.5 * (ring % 2))
         for (x, y), ring in zip(columns, labels[:, 1:].sum(axis=1), strict=True)
-        for k in range(-7, 7)
+        for k in range(-8, 8)
     ]
     points = np.array(sites)
     # The mirror plane z = 0 must stay one: half-integer columns are symmetric about it too.
-    points = points[np.linalg.norm(points, axis=1) < radius]
+    rod = (np.linalg.norm(points[:, :2], axis=1) < DECAHEDRAL_ROD[0]) & (abs(points[:, 2]) < DECAHEDRAL_ROD[1])
+    points = points[rod | (np.linalg.norm(points, axis=1) < radius)]
     shifts = np.array([[0.0, 0.0, k] for k in range(-2, 3)])
     return _build("decahedron", points, _axial_group(5), shifts)
 
@@ -336,7 +369,8 @@ def _icosahedron() -> Frame:
 
 
 _BUILDERS = {
-    "fcc": _fcc, "bcc": _bcc, "sc": _sc, "stack": _stack, "decahedron": _decahedron, "icosahedron": _icosahedron,
+    "fcc": _fcc, "bcc": _bcc, "sc": _sc, "hcp": _hcp, "stack": _stack, "decahedron": _decahedron,
+    "icosahedron": _icosahedron,
 }  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def sample(
     Args:
         denoise: Returns mean and variance of the clean latent, given noisy latents (batch, n) and angles (batch,).
         prior: p(z|x); only its shape is used when ``start`` is ``noise``.
-        steps: Number of calls of the denoiser.
+        steps: Number of calls of the denoiser; 0 gives the draw of the prior itself, which ``start`` must then be.
         generator: Source of randomness.
         start: ``prior`` jumps from white noise to the level ``enter`` with a draw of the prior; ``noise`` walks all
             the way.
@@ -76,10 +76,12 @@ def sample(
         (batch, n).
 
     Raises:
-        ValueError: ``steps`` is less than one.
+        ValueError: ``steps`` is too small.
     """
-    if steps < 1:
-        raise ValueError(f"the sampler needs at least 1 step, got {steps}")
+    if steps < (0 if start == "prior" else 1):
+        raise ValueError(f"the sampler needs at least {0 if start == 'prior' else 1} steps from {start}, got {steps}")
+    if steps == 0:
+        return prior.sample(generator)
 
     def noise() -> torch.Tensor:
         return torch.randn(prior.mean.shape, generator=generator, device=prior.mean.device)

@@ -43,19 +43,23 @@ class Decoded:
 
 
 class ConditionalVae(nn.Module):
-    """Encoder and decoder for all frames: a table of site vectors per frame, trunks shared by all."""
+    """Encoder and decoder for all frames: two tables of site vectors per frame, trunks shared by all."""
 
-    def __init__(self, n_r: int, n_conditions: int, n_latent: int, n_site: int, width: int, depth: int) -> None:
+    def __init__(
+        self, n_r: int, n_conditions: int, n_latent: int, n_read: int, n_write: int, width: int, depth: int
+    ) -> None:
         super().__init__()
-        self.sites = nn.ParameterList(nn.Parameter(0.05 * torch.randn(frame(f).n_sites, n_site)) for f in FRAMES)
+        counts = [frame(f).n_sites for f in FRAMES]
+        self.sites_read = nn.ParameterList(nn.Parameter(0.05 * torch.randn(n, n_read)) for n in counts)
+        self.sites_write = nn.ParameterList(nn.Parameter(0.05 * torch.randn(n, n_write)) for n in counts)
         self.bias = nn.ParameterList(nn.Parameter(torch.zeros(frame(f).n_sites)) for f in FRAMES)
         self.frame_code = nn.Embedding(len(FRAMES), 32)
-        self.feature_scale = nn.Parameter(torch.cat([torch.ones(1, n_site), 0.1 * torch.randn(4, n_site)]))
+        self.feature_scale = nn.Parameter(torch.cat([torch.ones(1, n_read), 0.1 * torch.randn(4, n_read)]))
         self.read_pdf = nn.Linear(n_r + n_conditions, 64)
-        self.encoder = ResidualMlp(n_site + 64 + 32, 2 * n_latent, width, depth)
-        self.decoder = ResidualMlp(n_latent + 32, n_site, width, depth)
-        self.smooth = nn.Linear(n_site, FIELDS, bias=False)
-        self.shape_of_matrix = nn.Linear(n_site, 1 + FIELDS * (3 + EXTRA))
+        self.encoder = ResidualMlp(n_read + 64 + 32, 2 * n_latent, width, depth)
+        self.decoder = ResidualMlp(n_latent + 32, n_write, width, depth)
+        self.smooth = nn.Linear(n_write, FIELDS, bias=False)
+        self.shape_of_matrix = nn.Linear(n_write, 1 + FIELDS * (3 + EXTRA))
         nn.init.zeros_(self.shape_of_matrix.weight)
         nn.init.normal_(self.shape_of_matrix.bias, std=0.01)
 
@@ -68,7 +72,7 @@ class ConditionalVae(nn.Module):
         conditions: torch.Tensor,
     ) -> Gaussian:
         """q(z | S, x): occupancy (batch, n_sites) bool and features (batch, n_sites, 4) stand for S."""
-        table = self.sites[frame_index]
+        table = self.sites_read[frame_index]
         summed = self.feature_scale[0] * (occupancy.to(table.dtype) @ table)
         for k in range(4):
             summed = summed + self.feature_scale[k + 1] * (features[:, :, k] @ table)
@@ -80,7 +84,7 @@ class ConditionalVae(nn.Module):
         """p(S | z)."""
         code = self.frame_code.weight[frame_index].expand(len(z), -1)
         hidden = self.decoder(torch.cat([z, code], dim=1))
-        logits = (hidden @ self.sites[frame_index].T).float() + self.bias[frame_index]
+        logits = (hidden @ self.sites_write[frame_index].T).float() + self.bias[frame_index]
         shape = self.shape_of_matrix(hidden).float()
         return Decoded(logits, 0.01 * shape[:, :1], shape[:, 1:].reshape(len(z), FIELDS, 3 + EXTRA))
 
@@ -101,7 +105,7 @@ class ConditionalVae(nn.Module):
         home = frame(FRAMES[frame_index])
         sites = torch.as_tensor(home.sites, dtype=torch.float32, device=index.device)
         inward = inward_field(home, occupancy).gather(1, index[:, :, None].expand(-1, -1, 3))
-        smooth = self.smooth(self.sites[frame_index]).float()[index]
+        smooth = self.smooth(self.sites_write[frame_index]).float()[index]
         moved = torch.einsum("bnf,bfk->bnk", smooth, decoded.fields)
         space = sites[index] + moved[:, :, :3] + decoded.relaxation[:, :, None] * inward
         return torch.cat([space, moved[:, :, 3:]], dim=2)
