@@ -39,7 +39,9 @@ def test_candidates_are_sound_ranked_and_labelled(solution):
         assert candidate.rw < 0.6
         np.testing.assert_allclose(candidate.fit.difference, candidate.fit.observed - candidate.fit.calculated)
     assert sum(solution.estimates["motif"].values()) == pytest.approx(1, abs=0.01)
-    assert set(solution.seconds) == {"load", "sample", "recover", "refine", "rank", "total"}
+    assert set(solution.seconds) == {"load", "sample", "search", "recover", "refine", "rank", "total"}
+    assert 1 <= len(solution.raw) <= 10
+    assert all(raw.shape[1] == 3 for raw in solution.raw)
 
 
 def test_same_seed_same_answer_and_another_seed_another(solution):

@@ -21,7 +21,7 @@ from cbldm.errors import InputError
 from cbldm.optimize import misfits
 from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
-from cbldm.refine import FittedStructure, fit_parameters, fit_range
+from cbldm.refine import FittedStructure, fit_parameters, thinned_range
 from cbldm.types import Cluster, FloatArray, Pdf
 
 #: Sizes tried in the screening, relative to the estimated nearest-neighbour distance. The first peak of bcc holds two
@@ -76,7 +76,7 @@ class TemplateLibrary:
         """
         if not 1.0 <= dnn <= 6.0:
             raise InputError(f"nearest-neighbour distance is {dnn} Å; allowed are 1 to 6 Å")
-        r, observed = _thinned(pdf)
+        r, observed = (torch.as_tensor(a.copy(), dtype=torch.float32) for a in thinned_range(pdf))
         best = torch.full((len(self.clusters),), torch.inf)
         stretch = torch.ones(len(self.clusters))
         for size in SCREENED_STRETCH:
@@ -130,10 +130,3 @@ def _histogram(distances: FloatArray, n_bins: int) -> FloatArray:
     share = place - left
     counts = np.bincount(left, 1 - share, n_bins) + np.bincount(left + 1, share, n_bins)
     return counts.astype(np.float64)
-
-
-def _thinned(pdf: Pdf) -> tuple[Tensor, Tensor]:
-    """Fit range of the data at the coarsest step that keeps two points per independent one, pi / qmax."""
-    r, g = fit_range(pdf)
-    stride = max(1, int(np.pi / (2 * pdf.instrument.qmax) / np.max(np.diff(r))))
-    return torch.as_tensor(r[::stride], dtype=torch.float32), torch.as_tensor(g[::stride], dtype=torch.float32)

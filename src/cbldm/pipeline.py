@@ -1,4 +1,4 @@
-"""solve(): PDF -> estimates -> samples -> positions -> fits -> refinement -> ranking, in that order, one way."""
+"""solve(): PDF -> estimates -> samples -> moves -> positions -> fits -> refinement -> ranking, in that order."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from ase import Atoms
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
 from cbldm.data.pdf_settings import require_element
 from cbldm.errors import InputError
+from cbldm.explore import explore
 from cbldm.first_peak import expected_dnn, first_peak
+from cbldm.geometry.frames import frame
 from cbldm.geometry.laplacian import recover_from_affinity, recover_from_distances
 from cbldm.geometry.matrices import DISTANCE_UNIT
 from cbldm.geometry.motif import name_motif
@@ -27,7 +29,7 @@ from cbldm.library import TemplateLibrary
 from cbldm.models.cbldm import CbLdm, Sample
 from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
-from cbldm.rank import distinct, rank
+from cbldm.rank import distinct, rank, scores
 from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range, refine_positions
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
 
@@ -39,6 +41,10 @@ Watcher = Callable[[str, float], None]
 STEPS = 8
 #: Fitted structures that go on to the refinement of positions, for each candidate asked for.
 SPARE = 1.3
+#: Samples that go through moves, for each candidate asked for, and at least.
+FOLLOWED, LEAST_FOLLOWED = 1.6, 8
+#: Raw samples that a solution keeps.
+N_RAW = 10
 #: Steps of each stage of the refinement: fits that are still bending after these do not get better structures.
 MOST_ITERATIONS = 25
 #: Rounds of drawing before fewer candidates than asked for are accepted.
@@ -53,7 +59,7 @@ class _Clock:
 
     watch: Watcher
     seconds: dict[str, float] = field(
-        default_factory=lambda: dict.fromkeys(("load", "sample", "recover", "refine", "rank"), 0.0)
+        default_factory=lambda: dict.fromkeys(("load", "sample", "search", "recover", "refine", "rank"), 0.0)
     )
 
     @contextmanager
@@ -183,16 +189,18 @@ def solve(
     estimates: dict[str, Any] = {"dnn": dnn}
     pool: list[tuple[FittedStructure, str]] = []
     best: list[tuple[FittedStructure, str]] = []
+    raw: list[FloatArray] = []
     if chosen.source in ("library", "all"):
         with clock.stage("sample"):
             pool += _from_library(pdf, dnn, chosen, rejected)
-        best = _best_distinct(pool, chosen, clock)
+        best = _best_distinct(pdf, pool, chosen, clock)
     if model is not None:
         estimates |= describe(model, pdf, dnn)
         for _ in range(ROUNDS):
-            drawn = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
-            pool += [(fit, "cbldm") for fit in drawn]
-            best = _best_distinct(pool, chosen, clock)
+            drawn, fits = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
+            raw = raw or drawn
+            pool += [(fit, "cbldm") for fit in fits]
+            best = _best_distinct(pdf, pool, chosen, clock)
             if len(best) >= chosen.candidates:
                 break
     with clock.stage("refine"):
@@ -205,7 +213,9 @@ def solve(
         warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
     warnings += _doubts(candidates, model)
     clock.seconds["total"] = time.perf_counter() - begin
-    return Solution(pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates)
+    return Solution(
+        pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw
+    )
 
 
 def _load(data: Any, element: str | None, settings: dict[str, Any]) -> Pdf:
@@ -286,8 +296,12 @@ def _from_model(
     generator: torch.Generator,
     clock: _Clock,
     rejected: Counter[str],
-) -> list[FittedStructure]:
-    """Draw, recover positions, reject what is not sound, fit scale, stretch, Uiso and delta2."""
+) -> tuple[list[FloatArray], list[FittedStructure]]:
+    """Draw, move atoms where the data ask for it, recover positions, reject what is not sound, fit.
+
+    Returns:
+        Positions of the samples that fit best as they were drawn, and the fits of what became of them.
+    """
     device = str(generator.device)
     if options.n_atoms is not None and options.n_atoms[0] > model.config.n_max:
         raise InputError(f"the model knows clusters up to {model.config.n_max} atoms, got --n-atoms "
@@ -295,25 +309,46 @@ def _from_model(
     with clock.stage("sample"):
         x, conditions = network_input(pdf, dnn, model.config, device)
         samples = model.draw(x, conditions, options.samples, generator, steps=STEPS, n_atoms=options.n_atoms)
-    structures = []
+    if not samples:
+        return [], []
+    with clock.stage("search"):
+        follow = max(LEAST_FOLLOWED, int(np.ceil(FOLLOWED * options.candidates)))
+        counts = model.estimates(x, conditions, options.n_atoms)[1].double().log().cpu().numpy()
+        drawn, found = explore(
+            pdf, dnn, samples, log_counts=counts, follow=follow, watch=lambda done: clock.watch("search", done)
+        )
+        rejected["duplicates"] += min(follow, len(samples)) - len(found)
+    structures: list[tuple[FloatArray, float]] = []
     with clock.stage("recover"):
-        for number, drawn in enumerate(samples):
-            positions = dnn * recover(drawn)
-            reason = check_structure(positions, dnn)
-            if reason is None:
-                structures.append(positions)
-            else:
-                rejected[reason] += 1
-            clock.watch("recover", (number + 1) / len(samples))
+        raw = [dnn * item.place.stretch * recover(model, item.sample) for item in drawn[:N_RAW]]
+        for item in found:
+            size, sites = dnn * item.place.stretch, item.place.sites
+            recovered = size * recover(model, item.sample, sites)
+            # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.
+            versions = [v for v in (recovered, size * frame(item.sample.frame).sites[sites])
+                        if check_structure(v, size) is None]  # fmt: skip
+            structures += [(version, item.prior) for version in versions]
+            if not versions:
+                rejected[str(check_structure(recovered, size))] += 1
     with clock.stage("refine"):
-        return fit_parameters(pdf, structures, fit_qdamp=options.fit_qdamp, device=device) if structures else []
+        if not structures:
+            return raw, []
+        fits = fit_parameters(pdf, [version for version, _ in structures], fit_qdamp=options.fit_qdamp, device=device)
+        return raw, [replace(fit, prior=prior) for fit, (_, prior) in zip(fits, structures, strict=True)]
 
 
-def recover(drawn: Sample) -> FloatArray:
-    """Positions (n_atoms, 3) of a sample in nearest-neighbour distances, from its matrix alone."""
-    if drawn.kind == "laplacian":
-        return recover_from_affinity(drawn.matrix, drawn.tau)
-    return DISTANCE_UNIT * recover_from_distances(drawn.matrix)
+def recover(model: CbLdm, drawn: Sample, sites: NDArray[np.int64] | None = None) -> FloatArray:
+    """Positions (n_atoms, 3) of a sample in nearest-neighbour distances, from its matrix alone.
+
+    Args:
+        model: What drew it.
+        drawn: The sample.
+        sites: Other occupied sites than those that were drawn.
+    """
+    matrix = model.matrix(drawn, sites)
+    if model.config.matrix == "laplacian":
+        return recover_from_affinity(matrix, model.config.tau)
+    return DISTANCE_UNIT * recover_from_distances(matrix)
 
 
 def _sound(fits: Sequence[FittedStructure], dnn: float, rejected: Counter[str]) -> list[FittedStructure]:
@@ -324,11 +359,14 @@ def _sound(fits: Sequence[FittedStructure], dnn: float, rejected: Counter[str]) 
 
 
 def _best_distinct(
-    pool: list[tuple[FittedStructure, str]], options: Options, clock: _Clock
+    pdf: Pdf, pool: list[tuple[FittedStructure, str]], options: Options, clock: _Clock
 ) -> list[tuple[FittedStructure, str]]:
     """The best fits that differ from each other, as many as go on to the refinement of positions."""
     with clock.stage("rank"):
-        kept, _ = distinct([fit for fit, _ in pool], limit=int(np.ceil(SPARE * options.candidates)))
+        fits = [fit for fit, _ in pool]
+        if not fits:
+            return []
+        kept, _ = distinct(fits, costs=scores(pdf, fits), limit=int(np.ceil(SPARE * options.candidates)))
     return [pool[i] for i in kept]
 
 
@@ -344,7 +382,8 @@ def _refine(
             pairs.append((fit, source))
         else:
             rejected[f"{reason} after refinement"] += 1
-    unique, counts = distinct([fit for fit, _ in pairs])
+    fits = [fit for fit, _ in pairs]
+    unique, counts = distinct(fits, costs=scores(pdf, fits)) if fits else ([], [])
     rejected["duplicates"] += sum(counts) - len(unique)
     return [pairs[i] for i in unique]
 

@@ -14,7 +14,7 @@ from cbldm.refine import FittedStructure, independent_points
 from cbldm.types import FloatArray, Pdf
 
 #: No data and no model are better than this Rw; it bounds the noise that `scores` estimates.
-SMALLEST_NOISE = 0.01
+SMALLEST_NOISE = 0.003
 #: Share of the largest possible difference of sorted distances up to which unlike bonds may still be noise.
 ALIKE = 0.3
 
@@ -35,12 +35,16 @@ class Ranked:
 
 
 def distinct(
-    fitted: Sequence[FittedStructure], tolerance: float = 0.15, *, limit: int | None = None
+    fitted: Sequence[FittedStructure],
+    tolerance: float = 0.15,
+    *,
+    costs: Sequence[float] | FloatArray | None = None,
+    limit: int | None = None,
 ) -> tuple[list[int], list[int]]:
     """The best fit of each set of structures that are equal up to rigid motion, reflection and relabelling.
 
-    Fits are visited from the lowest Rw up; one that lies within the tolerance of a kept one counts as its duplicate. At
-    an RMSD of t the sorted distances of two structures of N atoms differ by at most t sqrt(2N / (N - 1)) (root mean
+    Fits are visited from the lowest cost up; one that lies within the tolerance of a kept one is its duplicate. At an
+    RMSD of t the sorted distances of two structures of N atoms differ by at most t sqrt(2N / (N - 1)) (root mean
     square), and structures that near are bonded alike or differ in their distances by next to nothing, so few pairs
     need an alignment, which takes most of a second for hundreds of atoms.
 
@@ -48,17 +52,18 @@ def distinct(
         fitted: Fits; atom counts may differ.
         tolerance: RMSD in Å up to which two structures are the same. One atom on another site makes at least
             dnn / sqrt(N), 0.17 Å for 256 atoms.
+        costs: (n_fits,) what orders them, as `scores`; Rw where None.
         limit: Stop once so many distinct structures are found; None visits all.
 
     Returns:
-        Indices of the kept fits, lowest Rw first, and for each how many of the visited fits it stands for, itself
+        Indices of the kept fits, lowest cost first, and for each how many of the visited fits it stands for, itself
         included.
     """
     kept: list[int] = []
     counts: list[int] = []
     distances: list[FloatArray] = []
     graphs: list[int] = []
-    for index in np.argsort([fit.rw for fit in fitted], kind="stable").tolist():
+    for index in np.argsort([fit.rw for fit in fitted] if costs is None else costs, kind="stable").tolist():
         positions = fitted[index].positions
         spread, graph = np.sort(pdist(positions)), shape_hash(positions)
         reach = tolerance * np.sqrt(2 * len(positions) / max(len(positions) - 1, 1))
@@ -82,11 +87,12 @@ def distinct(
 
 
 def scores(pdf: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
-    """Negative log posterior in nats, 0.5 n_eff (Rw / σ)² + restraint: a fit that needed strain pays for it.
+    """Negative log posterior in nats, 0.5 n_eff (Rw / σ)² + restraint + prior: strain and oddity pay.
 
     n_eff is `independent_points`. σ is the Rw that noise and the model's shortcomings leave; the lowest Rw of all fits
     estimates it, so scores compare candidates for one PDF and mean nothing across PDFs. The restraint is the negative
-    log prior of uneven bonds and of uiso from `refine_positions`: it is what the freedom of every atom costs.
+    log prior of uneven bonds and of uiso from `refine_positions`: it is what the freedom of every atom costs. The prior
+    is what the generative model thinks of the occupied sites.
 
     Args:
         pdf: The data that all were fitted to.
@@ -97,7 +103,8 @@ def scores(pdf: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
     """
     rw = np.array([fit.rw for fit in fitted])
     sigma = max(float(rw.min()), SMALLEST_NOISE)
-    return 0.5 * independent_points(pdf) * (rw / sigma) ** 2 + np.array([fit.restraint for fit in fitted])
+    beliefs = np.array([fit.restraint + fit.prior for fit in fitted])
+    return np.asarray(0.5 * independent_points(pdf) * (rw / sigma) ** 2 + beliefs)
 
 
 def rank(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[Ranked]:

@@ -55,6 +55,7 @@ class FittedStructure:
         moved_max: Largest displacement of an atom by `refine_positions`, in Å; 0 before.
         restraint: Energy of the restraint in units of kT (a negative log prior); 0 before `refine_positions`.
         converged: Whether the last step ended at its own tolerance, not at its limit of iterations.
+        prior: Negative log probability in nats that the generative model gives the structure; 0 where none was asked.
     """
 
     positions: FloatArray
@@ -69,6 +70,7 @@ class FittedStructure:
     moved_max: float
     restraint: float
     converged: bool
+    prior: float = 0.0
 
 
 def check_structure(positions: FloatArray, dnn: float) -> str | None:
@@ -111,6 +113,13 @@ def fit_range(pdf: Pdf) -> tuple[FloatArray, FloatArray]:
     return pdf.r[inside], pdf.g[inside]
 
 
+def thinned_range(pdf: Pdf, oversampling: float = 2.0) -> tuple[FloatArray, FloatArray]:
+    """`fit_range` at the coarsest step that keeps so many points per independent one, pi / qmax."""
+    r, g = fit_range(pdf)
+    stride = max(1, int(np.pi / (oversampling * pdf.instrument.qmax) / np.max(np.diff(r))))
+    return r[::stride], g[::stride]
+
+
 def independent_points(pdf: Pdf) -> float:
     """Number of independent values in the fit range, qmax * (rmax - rmin) / pi (Nyquist)."""
     r, _ = fit_range(pdf)
@@ -127,10 +136,8 @@ class _Target:
 
     @classmethod
     def of(cls, pdf: Pdf, *, thin: bool, dtype: torch.dtype, device: torch.device) -> _Target:
-        r, g = fit_range(pdf)
-        spacing = np.pi / (2 * pdf.instrument.qmax)
-        stride = max(1, int(spacing / np.max(np.diff(r)))) if thin else 1
-        r_fit, g_fit = (torch.as_tensor(a[::stride].copy(), dtype=dtype, device=device) for a in (r, g))
+        r, g = thinned_range(pdf) if thin else fit_range(pdf)
+        r_fit, g_fit = (torch.as_tensor(a.copy(), dtype=dtype, device=device) for a in (r, g))
         return cls(r_fit, g_fit, pdf.instrument)
 
     def curves(self, positions: Tensor, mask: Tensor, **parameters: Tensor | float) -> Tensor:
@@ -316,6 +323,7 @@ def refine_positions(
             refined[index] = replace(
                 end,
                 stretch=fitted[index].stretch * size,
+                prior=fitted[index].prior,
                 moved_median=float(np.median(moved)),
                 moved_max=float(np.max(moved)),
             )

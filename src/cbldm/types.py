@@ -193,8 +193,10 @@ class Solution:
         model: ``name`` and ``sha256`` of the weights; empty where no model was used.
         seed: The seed of every random draw.
         device: ``cpu`` or ``cuda``.
-        seconds: Time of each stage: load, sample, recover, refine, rank, total.
+        seconds: Time of each stage: load, sample, search, recover, refine, rank, total.
         estimates: What was read from the data before sampling: ``dnn`` (Å), ``n_atoms`` and ``motif`` distributions.
+        raw: Positions (n_atoms, 3) in Å of samples as the network drew them, before moves and refinement, those that
+            fit best first; empty where no model was used.
     """
 
     pdf: Pdf
@@ -206,3 +208,4 @@ class Solution:
     device: str
     seconds: Mapping[str, float]
     estimates: Mapping[str, Any]
+    raw: Sequence[FloatArray] = ()

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from cbldm.geometry.frames import EXCLUSION, FRAME_OF_MOTIF, FRAMES, frame
@@ -20,12 +21,13 @@ from cbldm.models.prior import ConditionalPrior, Heads
 from cbldm.models.vae import ConditionalVae, Decoded, kernel_matrix
 from cbldm.types import MOTIFS, FloatArray
 
-#: In this order: VAE and prior; the same with less weight on the KL term; diffusion, prior and heads.
-Stage = Literal["translator", "polish", "sculptor"]
+#: In this order: VAE and prior; diffusion, prior and heads.
+Stage = Literal["translator", "sculptor"]
 #: Atoms per cluster whose block of S enters the loss.
 BLOCK = 32
-#: Standard deviation at which a wrong entry of S costs like a nat per two degrees of freedom.
-MATRIX_SIGMA = 0.004
+#: Error of the entries of S at which the misfit begins to count, and its weight in nats per atom: 1.5 would be a full
+#: likelihood of three coordinates, but most of what moves an atom cannot be encoded, and sites come first.
+MATRIX_SIGMA, MATRIX_WEIGHT = 0.004, 0.5
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,12 @@ class ModelConfig:
         r_step: Step, in nearest-neighbour distances.
         n_max: Largest atom count.
         n_latent: Numbers per structure.
-        n_site: Length of a site's vector.
+        n_read: Length of the vector with which a site enters the encoder.
+        n_write: Length of the vector with which the decoder writes a site.
         n_code: Length of the condition.
         vae_width: Width of encoder and decoder.
         vae_depth: Residual blocks of each.
+        prior_width: Width of the conditional prior.
         encoder_width: Width of the PDF encoder.
         encoder_depth: Residual blocks of the PDF encoder.
         denoiser_width: Width of the denoiser.
@@ -56,13 +60,15 @@ class ModelConfig:
     r_step: float = 0.025
     n_max: int = 256
     n_latent: int = 128
-    n_site: int = 384
+    n_read: int = 320
+    n_write: int = 448
     n_code: int = 320
-    vae_width: int = 416
+    vae_width: int = 576
     vae_depth: int = 2
-    encoder_width: int = 608
+    prior_width: int = 512
+    encoder_width: int = 640
     encoder_depth: int = 4
-    denoiser_width: int = 608
+    denoiser_width: int = 640
     denoiser_depth: int = 4
     tau: float = 10.0
     matrix: MatrixKind = "laplacian"
@@ -111,21 +117,19 @@ class TrainingBatch(Protocol):
 
 @dataclass(frozen=True)
 class Sample:
-    """One structure as the network drew it.
+    """One structure as the network drew it; `CbLdm.matrix` gives its S.
 
     Attributes:
         frame: Name of its frame.
-        matrix: (n_atoms, n_atoms) S of its atoms, float64.
-        kind: What S is.
-        tau: τ of S where it is an affinity.
-        sites: (n_atoms,) occupied sites.
+        sites: (n_atoms,) occupied sites, increasing.
+        log_odds: (n_sites,) of the presence of each site of the frame.
+        decoded: All that the translator said, for one structure.
     """
 
     frame: str
-    matrix: FloatArray
-    kind: MatrixKind
-    tau: float
-    sites: np.ndarray
+    sites: NDArray[np.int64]
+    log_odds: FloatArray
+    decoded: Decoded
 
 
 class CbLdm(nn.Module):
@@ -136,8 +140,8 @@ class CbLdm(nn.Module):
         self.config = config
         c, n_conditions = config, 3
         self.pdf_encoder = PdfEncoder(c.n_r, n_conditions, c.n_code, c.encoder_width, c.encoder_depth)
-        self.vae = ConditionalVae(c.n_r, n_conditions, c.n_latent, c.n_site, c.vae_width, c.vae_depth)
-        self.prior = ConditionalPrior(c.n_code, len(FRAMES), c.n_latent, c.vae_width, 1)
+        self.vae = ConditionalVae(c.n_r, n_conditions, c.n_latent, c.n_read, c.n_write, c.vae_width, c.vae_depth)
+        self.prior = ConditionalPrior(c.n_code, len(FRAMES), c.n_latent, c.prior_width, 2)
         self.heads = Heads(c.n_code, len(FRAMES), len(MOTIFS), c.n_max, 192)
         self.denoiser = LatentDenoiser(c.n_latent, c.n_code + 64, c.denoiser_width, c.denoiser_depth)
         self.register_buffer("latent_mean", torch.zeros(len(FRAMES), c.n_latent))
@@ -157,7 +161,7 @@ class CbLdm(nn.Module):
         """Loss of a stage, and its parts for the curve.
 
         Args:
-            stage: ``translator`` and ``polish`` (VAE and prior) or ``sculptor`` (denoiser, prior, heads).
+            stage: ``translator`` (VAE and prior) or ``sculptor`` (denoiser, prior, heads).
             batch: Training batch.
             generator: Source of the noise of this step.
             beta: Weight of the KL term of the translator, annealed up.
@@ -205,8 +209,8 @@ class CbLdm(nn.Module):
             embedded = self.vae.embeddings(batch.frame_index, decoded, batch.occupancy, index)
             error = (kernel_matrix(embedded, self.config.matrix, self.config.tau) - target) * both
         mean_square = (error**2).sum(dim=(1, 2)) / (both.sum(dim=(1, 2)) - both.sum(dim=1).amax(dim=1)).clamp_min(1)
-        # 3 N degrees of freedom; the logarithm keeps clusters that cannot be encoded from ruling the loss.
-        return 1.5 * batch.n_atoms * torch.log1p(mean_square / MATRIX_SIGMA**2)
+        # The logarithm keeps clusters that cannot be encoded from ruling the loss.
+        return MATRIX_WEIGHT * batch.n_atoms * torch.log1p(mean_square / MATRIX_SIGMA**2)
 
     def _sculptor(
         self, batch: TrainingBatch, generator: torch.Generator
@@ -255,12 +259,25 @@ class CbLdm(nn.Module):
             self.latent_mean[index], self.latent_std[index] = z.mean(dim=0), z.std(dim=0).clamp_min(0.05)
 
     @torch.no_grad()
-    def estimates(self, pdf: torch.Tensor, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """p(motif | x) (n_motifs,) and p(N | x, frame) (n_frames, n_max + 1) for one PDF (1, n_r)."""
+    def estimates(
+        self, pdf: torch.Tensor, conditions: torch.Tensor, n_atoms: tuple[int, int] | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """p(motif | x) (n_motifs,) and p(N | x, frame) (n_frames, n_max + 1) for one PDF (1, n_r).
+
+        Args:
+            pdf: (1, n_r) normalised as in training.
+            conditions: (1, 3).
+            n_atoms: Allowed atom counts, both ends included; from 5 when None.
+        """
         code = self.pdf_encoder(pdf, conditions)
         frames = torch.arange(len(FRAMES), device=pdf.device)
         counts = self.heads.count_logits(code.expand(len(FRAMES), -1), frames).softmax(dim=1)
-        return self.heads.motif_logits(code).softmax(dim=1)[0], counts
+        low, high = n_atoms or (5, self.config.n_max)
+        allowed = torch.zeros_like(counts)
+        allowed[:, low : high + 1] = 1
+        # No count that is allowed is impossible.
+        counts = allowed * (counts + 1e-6)
+        return self.heads.motif_logits(code).softmax(dim=1)[0], counts / counts.sum(dim=1, keepdim=True)
 
     @staticmethod
     def frame_share(motif: torch.Tensor) -> torch.Tensor:
@@ -292,11 +309,7 @@ class CbLdm(nn.Module):
         Returns:
             Structures in the order in which they were drawn, fewer than n where a draw is empty.
         """
-        motif, counts = self.estimates(pdf, conditions)
-        if n_atoms is not None:
-            allowed = torch.zeros_like(counts)
-            allowed[:, n_atoms[0] : n_atoms[1] + 1] = 1
-            counts = counts * allowed + 1e-12 * allowed
+        motif, counts = self.estimates(pdf, conditions, n_atoms)
         chosen = systematic(self.frame_share(motif), n, generator)
         samples: list[Sample] = []
         for index in chosen.unique().tolist():
@@ -331,13 +344,28 @@ class CbLdm(nn.Module):
         samples = []
         for row in range(k):
             occupied = fill_sites(decoded.logits[row], home.sites, int(n_atoms[row]))
-            sites = occupied.nonzero()[:, 0]
-            if len(sites) < 5:
-                continue
-            vectors = self.vae.embeddings(index, decoded.row(row), occupied[None], sites[None]).double()
-            matrix = kernel_matrix(vectors, self.config.matrix, self.config.tau)[0].cpu().numpy()
-            samples.append(Sample(home.name, matrix, self.config.matrix, self.config.tau, sites.cpu().numpy()))
+            sites = occupied.nonzero()[:, 0].cpu().numpy()
+            if len(sites) >= 5:
+                odds = decoded.logits[row].double().cpu().numpy()
+                samples.append(Sample(home.name, sites, odds, decoded.row(row)))
         return samples
+
+    @torch.no_grad()
+    def matrix(self, drawn: Sample, sites: NDArray[np.int64] | None = None) -> FloatArray:
+        """S of a sample (n_atoms, n_atoms), float64.
+
+        Args:
+            drawn: From `draw`.
+            sites: (n_atoms,) other occupied sites of the same frame, as moves leave them; those of the sample if None.
+        """
+        index = FRAMES.index(drawn.frame)
+        device = drawn.decoded.logits.device
+        chosen = torch.as_tensor(drawn.sites if sites is None else sites, device=device)
+        occupied = torch.zeros(1, len(drawn.log_odds), dtype=torch.bool, device=device)
+        occupied[0, chosen] = True
+        vectors = self.vae.embeddings(index, drawn.decoded, occupied, chosen[None]).double()
+        found = kernel_matrix(vectors, self.config.matrix, self.config.tau)[0]
+        return np.asarray(found.cpu().numpy())
 
 
 def fill_sites(logits: torch.Tensor, sites: FloatArray, n_atoms: int) -> torch.Tensor:

@@ -1,0 +1,158 @@
+"""From the network's samples to the structures worth refining: screened, moved where the data ask for it, weighed.
+
+The samples are proposals and prior of a search for structures of high posterior: all are compared with the data,
+the best go through likelihood-guided moves, and each that comes out is weighed by what all samples together say of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from cbldm.geometry.frames import FRAMES, Frame, frame
+from cbldm.models.cbldm import Sample
+from cbldm.moves import TRUST, Placement, SiteSearch
+from cbldm.types import FloatArray, Pdf
+
+#: Bound of log-odds: a single draw of the latent is surer of far sites than the model is.
+MOST_ODDS = 4.0
+#: Samples of every drawn frame that are followed up whatever their fit.
+LEAST_PER_FRAME = 2
+#: Structures that go through collective moves too.
+DEEP = 5
+
+
+@dataclass(frozen=True)
+class Explored:
+    """A structure that came out of the search.
+
+    Attributes:
+        sample: The sample that it began as.
+        place: Its sites and the parameters that fit them.
+        prior: Negative log probability in nats that the samples together give its sites, up to a constant.
+        moved: Number of sites that differ from the sample's.
+    """
+
+    sample: Sample
+    place: Placement
+    prior: float
+    moved: int
+
+
+class Belief:
+    """What all samples of a frame together think of a structure: a mixture of independent sites, one for each sample.
+
+    Args:
+        home: The frame.
+        log_odds: (n_samples, n_sites), bounded.
+        share: Probability of the frame.
+        search: Knows what atom counts and missing bonds cost.
+    """
+
+    def __init__(self, home: Frame, log_odds: FloatArray, share: float, search: SiteSearch) -> None:
+        self.home, self.log_odds, self.search = home, log_odds, search
+        self.empty = -np.logaddexp(0.0, log_odds).sum(axis=1)
+        self.log_share = float(np.log(max(share, 1e-6)))
+
+    def cost(self, sites: NDArray[np.int64]) -> float:
+        """Negative log probability of occupied sites in nats, in the likeliest of their equivalent poses."""
+        posed = self.home.site_maps[:, sites]
+        inside = self.log_odds[:, posed].sum(axis=2) + self.empty[:, None]
+        best = TRUST * inside.max(axis=1)
+        top = best.max()
+        shape = -(top + np.log(np.mean(np.exp(best - top)))) - self.log_share
+        return float(shape) + self.search.habit(sites)
+
+
+@dataclass(frozen=True)
+class _Work:
+    """A structure with what is needed to go on with it."""
+
+    explored: Explored
+    search: SiteSearch
+    belief: Belief
+
+
+def explore(
+    pdf: Pdf,
+    dnn: float,
+    samples: Sequence[Sample],
+    *,
+    log_counts: FloatArray,
+    follow: int,
+    watch: Callable[[float], None] = lambda done: None,
+) -> tuple[list[Explored], list[Explored]]:
+    """Compare samples with the data, and improve the best of them.
+
+    Args:
+        pdf: The data.
+        dnn: Estimated nearest-neighbour distance in Å.
+        samples: From the model.
+        log_counts: (n_frames, n) log probability of each atom count, -inf where it is not allowed.
+        follow: How many are improved.
+        watch: Told the share of the work that is done.
+
+    Returns:
+        All samples as they were drawn, best fit first, and the distinct structures that the best of them became, the
+        most probable first.
+    """
+    drawn: list[_Work] = []
+    for name in sorted({sample.frame for sample in samples}):
+        mine = [sample for sample in samples if sample.frame == name]
+        odds = np.stack([MOST_ODDS * np.tanh(sample.log_odds / MOST_ODDS) for sample in mine])
+        search = SiteSearch(pdf, name, dnn, log_counts[FRAMES.index(name)])
+        belief = Belief(frame(name), odds, len(mine) / len(samples), search)
+        places = search.start([(sample.sites, row) for sample, row in zip(mine, odds, strict=True)])
+        drawn += [
+            _Work(Explored(sample, place, belief.cost(place.sites), 0), search, belief)
+            for sample, place in zip(mine, places, strict=True)
+        ]
+    drawn.sort(key=lambda item: item.explored.place.misfit)
+    work = _promising(drawn, follow)
+    total = len(work) + min(DEEP, len(work))
+    ends: dict[tuple[str, bytes], _Work] = {}
+    for number, begin in enumerate(work, start=1):
+        _add(ends, begin, begin.search.descend(begin.explored.place))
+        watch(number / total)
+    deep = sorted(ends.values(), key=lambda end: end.explored.place.energy)[:DEEP]
+    for number, end in enumerate(deep, start=len(work) + 1):
+        _add(ends, end, end.search.improve(end.explored.place))
+        watch(number / total)
+    weighed = sorted((end.explored for end in ends.values()), key=lambda item: item.place.data + item.prior)
+    return [item.explored for item in drawn], weighed
+
+
+def _add(ends: dict[tuple[str, bytes], _Work], begin: _Work, place: Placement) -> None:
+    """Keep where a search ended, once however it is turned."""
+    home = begin.belief.home
+    moved = len(np.setxor1d(place.sites, begin.explored.sample.sites))
+    found = Explored(begin.explored.sample, place, begin.belief.cost(place.sites), moved)
+    key = (home.name, _canonical(home, place.sites).tobytes())
+    ends.setdefault(key, _Work(found, begin.search, begin.belief))
+
+
+def _promising(drawn: Sequence[_Work], follow: int) -> list[_Work]:
+    """The distinct samples of least energy, and some of every frame whatever their fit."""
+    seen: set[tuple[str, bytes]] = set()
+    per_frame: dict[str, int] = {}
+    first: list[_Work] = []
+    rest: list[_Work] = []
+    for item in sorted(drawn, key=lambda item: item.explored.place.energy):
+        name = item.explored.sample.frame
+        key = (name, item.explored.sample.sites.tobytes())
+        if key in seen:
+            continue
+        seen.add(key)
+        per_frame[name] = per_frame.get(name, 0) + 1
+        (first if per_frame[name] <= LEAST_PER_FRAME else rest).append(item)
+    return (first + rest)[:follow]
+
+
+def _canonical(home: Frame, sites: NDArray[np.int64]) -> NDArray[np.int64]:
+    occupied = torch.zeros(1, home.n_sites, dtype=torch.bool)
+    occupied[0, sites] = True
+    return np.flatnonzero(home.canonical(occupied)[0].numpy())

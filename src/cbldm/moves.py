@@ -1,0 +1,366 @@
+"""Likelihood-guided moves: atoms added to, removed from and carried between the sites of a frame.
+
+The data decide the atom count, the model the shape: what is minimised is a negative log posterior, the misfit of G(r)
+in nats plus the log-odds that the model gave each site. Every move of a step is judged exactly, by three matrix
+products: G is linear in the pair counts, an added atom contributes its pairs with all others, and a carried one the
+same less the pair of its two sites. The scale is profiled out exactly, stretch, Uiso and delta2 to first order by
+projecting their tangents out of the data, and refitted between rounds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cbldm.collective import collective_moves
+from cbldm.geometry.frames import frame
+from cbldm.geometry.site_classes import SiteClasses, site_classes
+from cbldm.physics.instrument import relative_variance
+from cbldm.physics.kernel import sine_grid
+from cbldm.refine import BOUNDS, independent_points, thinned_range
+from cbldm.types import FloatArray, Pdf
+
+#: Stretch values of the first scan: the first peak of bcc holds two shells, so its estimate is several percent long.
+SCAN = tuple(np.round(np.arange(0.92, 1.041, 0.01), 2).tolist())
+#: Pairs of Uiso (Å²) and delta2 (Å²) of the scan.
+SCAN_MOTION = ((0.004, 0.0), (0.004, 2.5), (0.009, 0.0), (0.009, 2.5))
+#: Rw that the kernel and the ideal sites leave at best: below it a lower misfit means nothing.
+MODEL_ERROR = 0.001
+#: Weight of the model's log-odds: they are independent site by site and so more certain than they should be.
+TRUST = 0.5
+#: Nats that a missing bond costs: facets are straight, which log-odds site by site cannot know. A kink costs nothing.
+COHESION = 0.3
+#: Bonds that compact clusters of N atoms lack, over N^(2/3): medians of 400 random cuts of each frame.
+COMPACT = {
+    "fcc": 8.3, "bcc": 9.4, "sc": 3.5, "hcp": 8.7, "stack": 8.6, "decahedron": 8.4, "icosahedron": 7.4,
+}  # fmt: skip
+#: Least bonds of a site that an atom may come to.
+LEAST_BONDS = 3
+#: Factors on COHESION in the rounds of refitting and moving, and moves per round. A cluster thinned out by vacancies
+#: has nearly the PDF of the whole one at another scale, and no single atom leads back: so rounds that hold the atoms
+#: together come first.
+ROUNDS, MOVES = (6.0, 1.5, 1.0), 60
+#: Moves for which a moved site stays where it is, and moves without a new best before a search ends.
+TENURE, PATIENCE = 6, 10
+#: Collective moves in a row, and those at each turn that are followed up.
+MOST_COLLECTIVE, FOLLOWED = 5, 3
+#: Sites and atoms, each the best alone, whose exchanges are tried; and the gain in nats that counts as one.
+SHORTLIST, LEAST_GAIN = 40, 0.05
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Occupied sites with the parameters that fit them.
+
+    Attributes:
+        sites: (n_atoms,) occupied sites, increasing.
+        log_odds: (n_sites,) what the model thinks of each site.
+        stretch: Size relative to the nearest-neighbour distance that was given.
+        uiso: Å².
+        delta2: Å².
+        misfit: Rw² on the thinned data.
+        data: Negative log likelihood in nats.
+        energy: Negative log posterior in nats.
+    """
+
+    sites: NDArray[np.int64]
+    log_odds: FloatArray
+    stretch: float
+    uiso: float
+    delta2: float
+    misfit: float
+    data: float
+    energy: float
+
+
+class SiteSearch:
+    """Moves in one frame for one PDF.
+
+    Args:
+        pdf: Data, instrument and fit range.
+        name: Name of the frame.
+        dnn: Estimated nearest-neighbour distance in Å.
+        log_counts: (n,) log probability of each atom count from 0; -inf keeps moves away from it. None for no opinion.
+    """
+
+    def __init__(self, pdf: Pdf, name: str, dnn: float, log_counts: FloatArray | None = None) -> None:
+        self.pdf, self.dnn = pdf, dnn
+        most = frame(name).n_sites + 1
+        sizes = np.full(most + 1, np.inf)
+        if log_counts is None:
+            sizes[5:most] = 0.0
+        else:
+            n = min(most, len(log_counts))
+            sizes[:n] = -np.asarray(log_counts)[:n]
+        # What compact clusters lack in bonds is no oddity: only more than that counts.
+        self.compact = COMPACT[name] * np.arange(most + 1) ** (2 / 3)
+        self.size_cost = sizes - COHESION * self.compact
+        self.name, self.classes = name, site_classes(name)
+        r, observed = thinned_range(pdf, 1.0)
+        clashing = self.classes.clashes.any()
+        self.kink = 6.0 if clashing else 0.5 * float(self.classes.bonds.sum(axis=1).max())
+        self.r = torch.as_tensor(r, dtype=torch.float32)
+        self.observed = torch.as_tensor(observed, dtype=torch.float32)
+        self.observed = self.observed / self.observed.norm()
+        self.n_eff = independent_points(pdf)
+        self.distances = torch.as_tensor(self.classes.distances, dtype=torch.float32)
+        longest = float(self.distances[-1]) * dnn * SCAN[-1]
+        self.q, self.sines, self.damping = sine_grid(self.r, pdf.instrument, longest)
+
+    def counts(self, sites: NDArray[np.int64]) -> Tensor:
+        """(n_classes,) number of pairs at each distance."""
+        pairs = self.classes.index[np.ix_(sites, sites)]
+        found = 0.5 * np.bincount(pairs.ravel(), minlength=len(self.distances))
+        found[0] = 0.0
+        return torch.as_tensor(found, dtype=torch.float32)
+
+    def _transform(self, stretch: float, uiso: float, delta2: float) -> Tensor:
+        """(n_classes, n_q) what a pair at each distance adds to F(Q), but for a constant; zero for the first."""
+        d = (self.dnn * stretch * self.distances).clamp_min(0.1)
+        variance = 2 * uiso * relative_variance(d, 0.0, delta2, self.pdf.instrument.qbroad).clamp_min(0.0)
+        waves = torch.exp(-0.5 * variance[:, None] * self.q**2) * torch.sin(d[:, None] * self.q) / d[:, None]
+        waves[0] = 0.0
+        return waves
+
+    def _curves(self, counts: Tensor, stretch: float, uiso: float, delta2: float) -> Tensor:
+        return (counts @ self._transform(stretch, uiso, delta2)) @ self.sines * self.damping
+
+    def _misfit(self, curves: Tensor) -> Tensor:
+        return 1 - (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
+
+    def habit(self, sites: NDArray[np.int64]) -> float:
+        """What the atom count and the missing bonds of a structure cost, in nats."""
+        missing = self.kink * len(sites) - 0.5 * float(self.classes.bonds[np.ix_(sites, sites)].sum())
+        return float(self.size_cost[len(sites)]) + COHESION * missing
+
+    def place(
+        self, sites: NDArray[np.int64], log_odds: FloatArray, theta: Sequence[float] | FloatArray, misfit: float
+    ) -> Placement:
+        """Sites with their energies: the noise is unknown, so the misfit counts by its logarithm."""
+        data = 0.5 * self.n_eff * math.log(misfit + MODEL_ERROR**2)
+        prior = self.habit(sites) - TRUST * float(log_odds[sites].sum())
+        stretch, uiso, delta2 = map(float, theta)
+        return Placement(sites, log_odds, stretch, uiso, delta2, misfit, data, data + prior)
+
+    def start(self, drawn: list[tuple[NDArray[np.int64], FloatArray]]) -> list[Placement]:
+        """Find the size that fits each drawn structure best.
+
+        Args:
+            drawn: Occupied sites (n_atoms,) and log-odds (n_sites,) of each.
+        """
+        counts = torch.stack([self.counts(sites) for sites, _ in drawn])
+        grid = [(size, *motion) for size in SCAN for motion in SCAN_MOTION]
+        misfits, places = torch.stack([self._misfit(self._curves(counts, *point)) for point in grid]).min(dim=0)
+        return [
+            self.place(np.sort(sites), odds, grid[k], misfit)
+            for (sites, odds), misfit, k in zip(drawn, misfits.tolist(), places.tolist(), strict=True)
+        ]
+
+    def descend(self, place: Placement) -> Placement:
+        """Move single atoms until the energy is lowest."""
+        return self._descend(place, ROUNDS)
+
+    def improve(self, place: Placement) -> Placement:
+        """Where single atoms are stuck, move whole facets, orbits and layers, and single atoms after that."""
+        for _ in range(MOST_COLLECTIVE):
+            moved = [self._descend(start, (1.0,)) for start in self._collective(place)]
+            best = min(moved, key=lambda trial: trial.energy, default=place)
+            if best.energy > place.energy - LEAST_GAIN:
+                break
+            place = best
+        return place
+
+    def _collective(self, place: Placement) -> list[Placement]:
+        """The structures of least energy that a collective move makes of one."""
+        options = [o for o in collective_moves(self.name, place.sites) if np.isfinite(self.size_cost[len(o)])]
+        if not options:
+            return []
+        counts = torch.stack([self.counts(option) for option in options])
+        theta = (place.stretch, place.uiso, place.delta2)
+        misfits = self._misfit(self._curves(counts, *theta)).tolist()
+        made = [self.place(o, place.log_odds, theta, misfit) for o, misfit in zip(options, misfits, strict=True)]
+        return sorted(made, key=lambda trial: trial.energy)[:FOLLOWED]
+
+    def _descend(self, place: Placement, rounds: Sequence[float]) -> Placement:
+        """Refit and move in turn; each round has its factor on the cohesion."""
+        best = place
+        for factor in rounds:
+            place = self._refit(place)
+            if place.energy < best.energy:
+                best = place
+            moved = self._search(place, factor * COHESION)
+            if np.array_equal(moved, place.sites) and factor == rounds[-1]:
+                break
+            place = replace(place, sites=moved)
+        place = self._refit(place)
+        return place if place.energy < best.energy else best
+
+    def _refit(self, place: Placement, steps: int = 3) -> Placement:
+        """A few damped Gauss-Newton steps on stretch, uiso and delta2."""
+        counts = self.counts(place.sites)
+        theta = np.array([place.stretch, place.uiso, place.delta2])
+        low = np.array([SCAN[0] - 0.02, BOUNDS["uiso"][0], BOUNDS["delta2"][0]])
+        high = np.array([SCAN[-1] + 0.02, BOUNDS["uiso"][1], BOUNDS["delta2"][1]])
+        curve, slopes = self._curve(counts, theta)
+        misfit = float(self._misfit(curve))
+        damping = 1e-3
+        for _ in range(steps):
+            scale = float(curve @ self.observed) / float(curve @ curve)
+            unit = curve / curve.norm()
+            jacobian = scale * (slopes - (slopes @ unit)[:, None] * unit)
+            residual = self.observed - scale * curve
+            normal = (jacobian @ jacobian.T).double().numpy()
+            gradient = (jacobian @ residual).double().numpy()
+            normal[np.diag_indices(3)] *= 1 + damping
+            normal[np.diag_indices(3)] += 1e-12
+            trial = np.clip(theta + np.linalg.solve(normal, gradient), low, high)
+            trial_curve, trial_slopes = self._curve(counts, trial)
+            trial_misfit = float(self._misfit(trial_curve))
+            if trial_misfit >= misfit:
+                damping *= 30
+                continue
+            gain = misfit - trial_misfit
+            theta, curve, slopes, misfit = trial, trial_curve, trial_slopes, trial_misfit
+            if gain < 0.01 * misfit:
+                break
+        return self.place(place.sites, place.log_odds, theta, misfit)
+
+    def _curve(self, counts: Tensor, theta: FloatArray) -> tuple[Tensor, Tensor]:
+        """G(r) (n_r,) of one structure, and its derivatives (3, n_r) by stretch, uiso and delta2."""
+        found = counts.nonzero()[:, 0]
+        counts, (stretch, uiso, delta2) = counts[found], theta.tolist()
+        d = (self.dnn * stretch) * self.distances[found]
+        ratio = relative_variance(d, 0.0, delta2, self.pdf.instrument.qbroad).clamp_min(0.0)
+        phase = d[:, None] * self.q
+        damped = torch.exp(-uiso * ratio[:, None] * self.q**2)
+        weight = counts / d
+        waves = damped * torch.sin(phase)
+        f = weight @ waves
+        by_size = (counts @ (damped * torch.cos(phase)) * self.q - f) / stretch
+        by_uiso = -(self.q**2) * ((weight * ratio) @ waves)
+        by_delta2 = uiso * self.q**2 * ((weight / d**2 * (ratio > 0)) @ waves)
+        curves = torch.stack([f, by_size, by_uiso, by_delta2]) @ self.sines * self.damping
+        return curves[0], curves[1:]
+
+    def _search(self, place: Placement, cohesion: float) -> NDArray[np.int64]:
+        """The best sites that a tabu search (Glover 1989) over single moves meets, at fixed parameters."""
+        theta = np.array([place.stretch, place.uiso, place.delta2])
+        counts = self.counts(place.sites)
+        kernel = (self._transform(*theta) @ self.sines * self.damping).numpy()
+        basis = np.linalg.qr(self._curve(counts, theta)[1].double().numpy().T)[0].astype(np.float32)
+        observed = self.observed.numpy()
+        kernel -= (kernel @ basis) @ basis.T
+        kernel /= np.linalg.norm(counts.numpy() @ kernel)
+        state = _Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites)
+        odds = TRUST * place.log_odds[state.active]
+        weight = 0.5 * self.n_eff
+
+        def cost(misfit: Any) -> Any:
+            return weight * np.log(misfit + MODEL_ERROR**2)
+
+        released = np.zeros(len(odds), dtype=np.int64)
+        lowest, sizes = np.inf, self.size_cost + (COHESION - cohesion) * self.compact
+        best, last = state.inside.copy(), 0
+        for step in range(MOVES):
+            count = int(state.inside.sum())
+            prior = cohesion * (self.kink * count - 0.5 * state.n_bonds[state.inside].sum())
+            prior += sizes[count] - odds[state.inside].sum()
+            # What an atom on a site is worth.
+            value = odds + cohesion * (state.n_bonds - self.kink)
+            if step == 0:
+                lowest = float(cost(state.misfit())) + prior
+            single = cost(state.singles()) + prior + np.where(state.inside, value, -value)
+            single += np.where(state.inside, sizes[count - 1], sizes[count + 1]) - sizes[count]
+            a = np.flatnonzero(~state.inside & (state.n_bonds >= LEAST_BONDS) & (state.n_clashes <= 1))
+            b = np.flatnonzero(state.inside)
+            a, b = (group[np.argsort(single[group], kind="stable")[:SHORTLIST]] for group in (a, b))
+            double = cost(state.pairwise(a, b)) + prior - value[a][:, None] + value[b]
+            double += cohesion * state.bonds[np.ix_(a, b)]
+            single[~state.inside & ((state.n_bonds < LEAST_BONDS) | (state.n_clashes > 0))] = np.inf
+            # A move that was undone lately waits, unless it leads to the best so far.
+            waits = released > step
+            single[waits & (single > lowest - LEAST_GAIN)] = np.inf
+            double[(waits[a][:, None] | waits[b]) & (double > lowest - LEAST_GAIN)] = np.inf
+            i, j = np.unravel_index(int(double.argmin()), double.shape) if double.size else (0, 0)
+            carry = bool(double.size) and double[i, j] < single.min()
+            chosen = [int(b[j]), int(a[i])] if carry else [int(single.argmin())]
+            energy = float(double[i, j] if carry else single[chosen[0]])
+            if not np.isfinite(energy):
+                break
+            for site in chosen:
+                state.toggle(site)
+                released[site] = step + TENURE
+            if energy < lowest - LEAST_GAIN:
+                lowest, best, last = energy, state.inside.copy(), step
+            elif step - last >= PATIENCE:
+                break
+        return state.active[best]
+
+
+class _Neighbourhood:
+    """All single moves from one set of occupied sites, and what each would make of the misfit.
+
+    The vectors of `kernel` are what a pair at each distance adds to G(r), whose scale is free. With R_i the sum of the
+    kernel over the pairs of site i with the atoms, adding i changes the total by R_i, taking j away by -R_j, and
+    carrying j to i by R_i - R_j - K_ij.
+    """
+
+    def __init__(
+        self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64]
+    ) -> None:
+        occupied = np.zeros(len(classes.index), dtype=bool)
+        occupied[sites] = True
+        for _ in range(2):  # what grows from the surface by one layer, and by another on top of that
+            occupied |= classes.bonds[:, occupied].sum(axis=1) >= LEAST_BONDS - 1
+        self.active = np.flatnonzero(occupied)
+        chosen = np.ix_(self.active, self.active)
+        self.pairs = classes.index[chosen].astype(np.int64)
+        self.bonds, self.clashes = classes.bonds[chosen].astype(np.int64), classes.clashes[chosen].astype(np.int64)
+        self.inside = np.isin(self.active, sites)
+        self.kernel, self.observed = kernel, observed
+        self.power = float(observed @ observed)
+        partners = np.zeros((len(self.active), len(kernel)), dtype=np.float32)
+        np.add.at(partners, (np.arange(len(self.active))[:, None], self.pairs[:, self.inside]), 1.0)
+        partners[:, 0] = 0.0
+        self.reach = partners @ kernel
+        self.total = 0.5 * self.reach[self.inside].sum(axis=0)
+        self.n_bonds = self.bonds[:, self.inside].sum(axis=1)
+        self.n_clashes = self.clashes[:, self.inside].sum(axis=1)
+
+    def misfit(self, along: Any = None, norm: Any = None) -> Any:
+        """Squared distance of the best scaled total from the data, or of totals with these products."""
+        along = self.observed @ self.total if along is None else along
+        norm = self.total @ self.total if norm is None else norm
+        return np.maximum(self.power - np.maximum(along, 0) ** 2 / np.maximum(norm, 1e-9), 0)
+
+    def singles(self) -> FloatArray:
+        """(n_active,) misfit after toggling each active site."""
+        sign = np.where(self.inside, -1, 1)
+        along = self.observed @ self.total + sign * (self.reach @ self.observed)
+        square = np.einsum("ij,ij->i", self.reach, self.reach)
+        return np.asarray(self.misfit(along, self.total @ self.total + 2 * sign * (self.reach @ self.total) + square))
+
+    def pairwise(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> FloatArray:
+        """(len(a), len(b)) misfit after carrying atom b to the empty site a; infinite where that cannot be."""
+        cross = np.ix_(a, b)
+        totals = (self.total + self.reach[a])[:, None] - self.reach[b] - self.kernel[self.pairs[cross]]
+        misfits = np.asarray(self.misfit(totals @ self.observed, np.einsum("abr,abr->ab", totals, totals)))
+        misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
+        misfits[self.n_bonds[a][:, None] - self.bonds[cross] < LEAST_BONDS] = np.inf
+        return misfits
+
+    def toggle(self, site: int) -> None:
+        """Fill an empty active site, or empty a filled one."""
+        sign = -1 if self.inside[site] else 1
+        self.total = self.total + sign * self.reach[site]
+        self.reach += sign * self.kernel[self.pairs[:, site]]
+        self.n_bonds += sign * self.bonds[:, site]
+        self.n_clashes += sign * self.clashes[:, site]
+        self.inside[site] = sign > 0

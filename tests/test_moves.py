@@ -1,0 +1,194 @@
+"""Moves: each is judged as if G(r) were computed anew, and they find the way back from a damaged structure."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+
+from cbldm.data.clusters import decahedron, octahedron
+from cbldm.data.pdf_files import pdf_from_arrays
+from cbldm.geometry.frames import EXCLUSION, frame, stack_basis
+from cbldm.geometry.site_classes import site_classes
+from cbldm.moves import SiteSearch, _Neighbourhood
+from cbldm.physics.debye import debye_gr
+from cbldm.types import Cluster, Instrument, Pdf
+
+DNN, UISO, DELTA2 = 2.8, 0.006, 1.2
+
+
+def simulated(positions: np.ndarray, dnn: float = DNN) -> Pdf:
+    r = np.arange(0.0, 25.0, 0.02)
+    instrument = Instrument(0.8, 24.0, 0.03)
+    g = debye_gr(r, dnn * positions, instrument, UISO, delta2=DELTA2)
+    return pdf_from_arrays(r, g, element="Pt", qmin=0.8, qmax=24.0, qdamp=0.03, qbroad=0.0)
+
+
+def sites_of(cluster: Cluster, name: str) -> np.ndarray:
+    occupied = frame(name).occupy(cluster.positions)
+    assert occupied is not None
+    return np.flatnonzero(occupied)
+
+
+def damaged(sites: np.ndarray, name: str, lost: int, gained: int, seed: int = 0) -> np.ndarray:
+    """Surface atoms taken away, others put into hollows."""
+    rng = np.random.default_rng(seed)
+    classes = site_classes(name)
+    inside = np.isin(np.arange(frame(name).n_sites), sites)
+    surface = [s for s in sites if classes.bonds[s, inside].sum() < 9]
+    hollow = [s for s in np.flatnonzero(~inside)
+              if classes.bonds[s, inside].sum() >= 3 and not classes.clashes[s, inside].any()]  # fmt: skip
+    inside[rng.choice(surface, lost, replace=False)] = False
+    inside[rng.choice(hollow, gained, replace=False)] = True
+    return np.flatnonzero(inside)
+
+
+def no_opinion(name: str) -> np.ndarray:
+    return np.zeros(frame(name).n_sites)
+
+
+def test_curve_of_counts_is_that_of_the_debye_equation() -> None:
+    cluster = octahedron(5, 1)
+    pdf = simulated(cluster.positions)
+    search = SiteSearch(pdf, "fcc", DNN)
+    counts = search.counts(sites_of(cluster, "fcc"))
+    assert counts.sum() == cluster.n_atoms * (cluster.n_atoms - 1) / 2
+    curve = search._curves(counts, 1.0, UISO, DELTA2)
+    assert float(search._misfit(curve)) < 1e-6
+
+
+def test_slopes_are_the_derivatives_of_the_curve() -> None:
+    cluster = octahedron(5, 1)
+    search = SiteSearch(simulated(cluster.positions), "fcc", DNN)
+    counts = search.counts(sites_of(cluster, "fcc"))
+    theta = np.array([1.01, 0.007, 0.9])
+    curve, slopes = search._curve(counts, theta)
+    np.testing.assert_allclose(curve, search._curves(counts, *theta), atol=1e-4 * float(curve.abs().max()))
+    for k, step in enumerate((2e-3, 2e-4, 0.05)):
+        ends = [search._curve(counts, theta + sign * step * np.eye(3)[k])[0].double() for sign in (1, -1)]
+        numeric = (ends[0] - ends[1]) / (2 * step)
+        # The width of a peak depends on its distance, but the derivative by the stretch leaves that out.
+        assert float((slopes[k] - numeric).norm() / numeric.norm()) < 0.03
+
+
+@pytest.mark.parametrize("name", ["fcc", "stack", "icosahedron"])
+def test_every_move_is_judged_as_if_computed_anew(name: str) -> None:
+    rng = np.random.default_rng(1)
+    classes = site_classes(name)
+    home = frame(name)
+    # A ball of sites that do not clash.
+    sites: list[int] = []
+    for site in np.argsort(np.linalg.norm(home.sites - 0.2, axis=1)):
+        if len(sites) < 30 and not classes.clashes[site, sites].any():
+            sites.append(int(site))
+    kernel = rng.normal(size=(len(classes.distances), 40)).astype(np.float32)
+    kernel[0] = 0
+    observed = rng.normal(size=40).astype(np.float32) - kernel.sum(axis=0) / 20
+    state = _Neighbourhood(classes, kernel, observed, np.sort(sites))
+
+    def direct(chosen: np.ndarray) -> float:
+        total = kernel[classes.index[np.ix_(chosen, chosen)]].sum(axis=(0, 1)) / 2
+        along = max(float(observed @ total), 0.0)
+        return float(observed @ observed) - along**2 / float(total @ total)
+
+    def check() -> None:
+        inside = state.active[state.inside]
+        np.testing.assert_allclose(state.misfit(), direct(inside), rtol=1e-3)
+        singles = state.singles()
+        for k in rng.choice(len(state.active), 15, replace=False):
+            np.testing.assert_allclose(singles[k], direct(np.setxor1d(inside, state.active[[k]])), rtol=2e-3)
+        a, b = np.flatnonzero(~state.inside & (state.n_bonds >= 3))[:25], np.flatnonzero(state.inside)[:20]
+        pairs = state.pairwise(a, b)
+        for i, j in zip(rng.integers(len(a), size=40), rng.integers(len(b), size=40), strict=True):
+            carried = np.append(np.setdiff1d(inside, state.active[[b[j]]]), state.active[a[i]])
+            if np.isfinite(pairs[i, j]):
+                np.testing.assert_allclose(pairs[i, j], direct(carried), rtol=2e-3)
+                assert pdist(home.sites[carried]).min() >= EXCLUSION - 1e-9
+                assert classes.bonds[state.active[a[i]], carried].sum() >= 3
+            else:
+                bonds = classes.bonds[state.active[a[i]], carried].sum()
+                assert bonds < 3 or classes.clashes[state.active[a[i]], carried].any()
+
+    check()
+    state.toggle(int(np.flatnonzero(state.inside)[3]))
+    free = np.flatnonzero(~state.inside & (state.n_bonds >= 3) & (state.n_clashes == 0))
+    state.toggle(int(free[0]))
+    check()
+
+
+@pytest.mark.parametrize(("cluster", "name"), [(octahedron(5, 1), "fcc"), (decahedron(3, 2, 0), "decahedron")])
+def test_moves_mend_a_damaged_cluster(cluster: Cluster, name: str) -> None:
+    truth = sites_of(cluster, name)
+    search = SiteSearch(simulated(cluster.positions, dnn=2.83), name, DNN)
+    begin = damaged(truth, name, lost=4, gained=2)
+    start = search.start([(begin, no_opinion(name))])[0]
+    end = search.improve(search.descend(start))
+    assert start.misfit > 1e-3
+    assert end.misfit < 1e-5
+    assert end.energy < start.energy
+    np.testing.assert_allclose(
+        np.sort(pdist(frame(name).sites[end.sites])), np.sort(pdist(frame(name).sites[truth])), atol=1e-6
+    )
+    assert end.stretch == pytest.approx(2.83 / DNN, abs=1e-3)
+    assert end.uiso == pytest.approx(UISO, rel=0.1)
+
+
+def test_a_size_that_is_several_per_cent_off_is_found() -> None:
+    cluster = octahedron(5, 1)
+    search = SiteSearch(simulated(cluster.positions, dnn=0.94 * DNN), "fcc", DNN)
+    start = search.start([(sites_of(cluster, "fcc"), no_opinion("fcc"))])[0]
+    assert start.stretch == pytest.approx(0.94, abs=0.011)
+
+
+def test_atom_counts_without_probability_are_never_reached() -> None:
+    cluster = octahedron(5, 1)
+    truth = sites_of(cluster, "fcc")
+    log_counts = np.full(257, -np.inf)
+    log_counts[len(truth) - 6 : len(truth) - 2] = 0.0
+    search = SiteSearch(simulated(cluster.positions), "fcc", DNN, log_counts)
+    end = search.descend(search.start([(damaged(truth, "fcc", 5, 0), no_opinion("fcc"))])[0])
+    assert len(truth) - 6 <= len(end.sites) <= len(truth) - 3
+
+
+def test_the_model_decides_where_the_data_do_not() -> None:
+    """Two atoms on equivalent faces: G(r) is the same, so the log-odds choose."""
+    cluster = octahedron(5, 1)
+    truth = sites_of(cluster, "fcc")
+    search = SiteSearch(simulated(cluster.positions), "fcc", DNN)
+    odds = no_opinion("fcc")
+    odds[truth] = 2.0
+    liked = search.start([(truth, odds)])[0]
+    disliked = search.start([(truth, -odds)])[0]
+    assert liked.data == disliked.data
+    assert liked.energy < disliked.energy - 10
+
+
+def test_shifted_layers_find_the_right_stacking() -> None:
+    home = frame("stack")
+    height = stack_basis()[2, 2]
+    layer = np.round(home.sites[:, 2] / height).astype(int)
+    lattice = np.round(home.sites @ np.linalg.inv(stack_basis())).astype(int)
+    letter = (lattice[:, 0] - lattice[:, 1]) % 3
+    ball = np.linalg.norm(home.sites, axis=1) < 2.3
+
+    def stacked(sequence: dict[int, int]) -> np.ndarray:
+        return np.flatnonzero(ball & np.array([sequence.get(k) == x for k, x in zip(layer, letter, strict=True)]))
+
+    twin = stacked({-2: 2, -1: 1, 0: 0, 1: 1, 2: 2})
+    cubic = stacked({-2: 1, -1: 2, 0: 0, 1: 1, 2: 2})
+    search = SiteSearch(simulated(home.sites[twin]), "stack", DNN)
+    end = search.improve(search.descend(search.start([(cubic, no_opinion("stack"))])[0]))
+    assert end.misfit < 1e-5
+    assert len(end.sites) == len(twin)
+
+
+def test_same_start_same_end() -> None:
+    cluster = octahedron(4)
+    pdf = simulated(cluster.positions)
+    begin = damaged(sites_of(cluster, "fcc"), "fcc", 3, 1)
+    ends = []
+    for _ in range(2):
+        search = SiteSearch(pdf, "fcc", DNN)
+        ends.append(search.descend(search.start([(begin, no_opinion("fcc"))])[0]))
+    np.testing.assert_array_equal(ends[0].sites, ends[1].sites)
+    assert ends[0].misfit == ends[1].misfit
