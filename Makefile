@@ -6,7 +6,7 @@ SHELL := bash
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
-CONFIG ?= cpu-small
+CONFIG ?= cpu
 EXAMPLE := src/cbldm/examples/pt_example.gr
 
 # More threads than this slow down matrices of a few hundred atoms.
@@ -24,7 +24,7 @@ help:
 	@echo "make test                    lint, types and every test but the slow ones"
 	@echo "make test-all                the slow tests too"
 	@echo "make bench                   time the code against others'"
-	@echo "make train CONFIG=cpu-small  train a model from nothing"
+	@echo "make train CONFIG=cpu  train a model from nothing"
 
 demo: $(VENV)/.installed-core
 	$(VENV)/bin/cbldm solve $(EXAMPLE) --out demo-output

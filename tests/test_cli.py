@@ -81,7 +81,7 @@ BARE = "\n".join(f"{x:.2f} {np.sin(5 * x) * np.exp(-x / 9):.6f}" for x in np.ara
         (["solve", "bare.txt", "--n-atoms", "many"], "--n-atoms must be"),
         (["solve", "bare.txt", "--element", "Pt", "--qmax", "20", "--r-unit", "ft"], "--r-unit"),
         (["simulate", "bare.txt", "-o", "x.gr"], "bare.txt"),
-        (["train", "no-such-config"], "cpu-small"),
+        (["train", "no-such-config"], "cpu, gpu"),
         (["evaluate", "moon", "--out", "x"], "moon"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -278,12 +279,13 @@ def simulate_command(
 
 @app.command("train")
 def train_command(
-    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a config that ships, as cpu-small.")],
+    config: Annotated[str, typer.Argument(help="A TOML file, or the name of a config that ships, as cpu.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder for checkpoints, curve and weights; runs/NAME by default.")
     ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     devices: Annotated[int, typer.Option(help="Number of devices.")] = 1,
+    minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a model from nothing, or go on where a run stopped."""
@@ -291,17 +293,24 @@ def train_command(
         from cbldm.training import read_config, train
     except ModuleNotFoundError as error:
         raise InputError(f"training needs {error.name}: pip install 'cbldm[train]'") from error
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"minutes must be above 0, got {minutes:g}")
     settings = read_config(config)
-    folder = train(settings, out or Path("runs") / settings.name, accelerator=accelerator, devices=devices, quiet=quiet)
-    console.print(f"weights written to {folder}", highlight=False)
+    folder = out or Path("runs") / settings.name
+    weights = train(settings, folder, accelerator=accelerator, devices=devices, minutes=minutes or math.inf,
+                    quiet=quiet)  # fmt: skip
+    said = f"stopped with a checkpoint in {folder}" if weights is None else f"weights written to {weights}"
+    console.print(said, highlight=False)
 
 
 @app.command("evaluate")
 def evaluate_command(
-    name: Annotated[str, typer.Argument(metavar="SET", help="textbook or offlibrary.")],
-    out: Annotated[Path, typer.Option(help="Folder for cases.jsonl and report.json; a run there is resumed.")],
+    name: Annotated[str, typer.Argument(metavar="SET", help="textbook, offlibrary or large.")],
+    out: Annotated[Path, typer.Option(help="Folder for cases.jsonl, report.json and report.png; a run is resumed.")],
     source: Annotated[str, typer.Option(help="cbldm, library or all.")] = "cbldm",
-    floor: Annotated[list[float] | None, typer.Option(help="Noise floor (Rw); may be given more than once.")] = None,
+    floor: Annotated[
+        list[float] | None, typer.Option(help="Noise floor (Rw), once or more often; else 0, 0.05, 0.1 and 0.2.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Cases per floor at most.")] = None,
     samples: Annotated[int, typer.Option(help="Structures drawn per PDF.")] = 64,
     seed: Seed = 0,
@@ -309,13 +318,18 @@ def evaluate_command(
     quiet: Quiet = False,
 ) -> None:
     """Score the solver on clusters of known structure whose shapes no training has seen."""
-    from cbldm.evaluation import evaluate
+    from cbldm.evaluation import FLOORS, evaluate
+    from cbldm.models.checkpoint import load_weights
+    from cbldm.report.evaluation_figure import draw_evaluation
 
     case_keys(name, limit, seed)  # refuses what is not there before anything is shown
 
     options: dict[str, Any] = {"source": source, "samples": samples, "seed": seed, "weights": weights}
     Options(**options)
-    solver = f"{source}, {samples} samples, seed {seed}, {weights.name if weights else 'shipped weights'}"
+    solver = f"{source}, seed {seed}"
+    if source != "library":
+        _, model = load_weights(weights)  # damaged weights are no fault of the cases
+        solver += f", {samples} samples of {model['name']} ({model['sha256'][:8]})"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, disable=quiet) as bar:
@@ -323,12 +337,14 @@ def evaluate_command(
         report = evaluate(
             name,
             solve=lambda pdf: solve(pdf, **options),
-            floors=tuple(floor or (0.0, 0.1)),
+            floors=tuple(floor or FLOORS),
             limit=limit,
             seed=seed,
             solver=solver,
             out=out,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    write_text(out / "report.json", json.dumps(report.to_dict(), indent=2) + "\n")
+    content = report.to_dict()
+    write_text(out / "report.json", json.dumps(content, indent=2) + "\n")
+    draw_evaluation(content, out / "report.png")
     Console(width=None if sys.stdout.isatty() else 160).print(report.table())

@@ -62,13 +62,21 @@ def test_a_batch_depends_on_seed_and_number_only(reuse: int) -> None:
 
 
 def test_reused_shapes_are_measured_anew() -> None:
+    """Two sets of shapes take turns."""
     stream = small(reuse=2)
-    first, second, third = (stream.batch(k, "fcc") for k in range(3))
+    first, other, second = (stream.batch(k, "fcc") for k in range(3))
     assert torch.equal(first.occupancy, second.occupancy)
     assert torch.equal(first.displacement, second.displacement)
     assert not torch.equal(first.conditions, second.conditions)
     assert (first.pdf - second.pdf).abs().amax(dim=1).min() > 0.01
-    assert not torch.equal(second.occupancy, third.occupancy)
+    assert not torch.equal(first.occupancy, other.occupancy)
+
+
+def test_a_group_shares_its_instrument() -> None:
+    batch = Stream(1, 24, "train", SIZES, textbook=0.0, group=8).batch(0, "fcc")
+    settings = batch.conditions[:, :2]
+    assert torch.equal(settings, settings[::8].repeat_interleave(8, dim=0))
+    assert len(settings.unique(dim=0)) == 3
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -130,7 +138,8 @@ def test_shelves_share_no_shape() -> None:
     assert not hashes["train"] & hashes["test"]
     assert not hashes["train"] & hashes["validation"]
     assert not hashes["validation"] & hashes["test"]
-    assert {name for shelf in shelves.values() for name in shelf} == set(FRAMES)
+    # Twins and faults have no textbook shapes.
+    assert {name for shelf in shelves.values() for name in shelf} == set(FRAMES) - {"stack"}
     for cuts in shelves["train"].values():
         assert torch.equal(cuts.frame.canonical(cuts.occupancy), cuts.occupancy)
 
@@ -171,16 +180,16 @@ def test_a_quiet_measurement_is_the_debye_sum(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(module, "_noise", silence)
     monkeypatch.setattr(module, "_instrument", lambda random: (instrument, 0.0012, 0.0))
     batch, r = small(9).batch(0, "fcc"), InputGrid().points()
-    np.testing.assert_allclose(
-        batch.conditions[:, :2], [scaled_conditions(2.5, 62.0, 0.0)[:2]] * len(batch.pdf), atol=1e-6
-    )
+    # The first peak is the unit of length that the settings are read in, too.
+    expected = scaled_conditions(2.5 * stretch[0], 62.0 * stretch[0], 0.0)[:2]
+    np.testing.assert_allclose(batch.conditions[:, :2], [expected] * len(batch.pdf), atol=1e-5)
     for k in range(3):
         present = batch.occupancy[k].numpy()
         positions = frame("fcc").sites[present] + batch.displacement[k].double().numpy()[present]
         exact = debye_gr(stretch[0] * r.double().numpy(), positions, instrument, 0.0012)
         rmax = 5 * (batch.conditions[k : k + 1, 2:] + 1)
-        expected = normalised(torch.as_tensor(exact).float()[None], r, rmax)
-        assert rw(expected[0].double().numpy(), batch.pdf[k].double().numpy()) < 6e-3
+        wanted = normalised(torch.as_tensor(exact).float()[None], r, rmax)
+        assert rw(wanted[0].double().numpy(), batch.pdf[k].double().numpy()) < 6e-3
 
 
 def test_displacements_keep_the_unit_of_length() -> None:
@@ -225,3 +234,19 @@ def test_first_of_each_marks_the_first() -> None:
     cuts = draw("sc", 80, torch.Generator().manual_seed(0), (5, 20))
     hashes = fingerprints(cuts.frame, cuts.occupancy)
     assert int(first_of_each(hashes).sum()) == len(hashes.unique())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("name", FRAMES)
+def test_a_gpu_makes_the_same_kind_of_batch(name: str) -> None:
+    """Its draws are its own, but shapes keep to their split, and histograms and poses are those of a CPU."""
+    batch = Stream(5, 600, "train", SIZES, textbook=0.1, device="cuda").batch(0, name)
+    assert all(part.device.type == "cuda" and torch.isfinite(part).all() for part in batch[1:])
+    home, occupancy, displacement = frame(name), batch.occupancy.cpu(), batch.displacement.cpu()
+    assert in_split(fingerprints(home, occupancy), "train").all()
+    here = histograms(Cuts(home, batch.occupancy, batch.motif), batch.displacement).cpu()
+    there = histograms(Cuts(home, occupancy, batch.motif.cpu()), displacement)
+    # Of thousands of pairs, since the rounding of a distance that hundreds of pairs share adds up.
+    assert (here.cumsum(dim=1) - there.cumsum(dim=1)).abs().max() < 0.5
+    assert (home.canonical(occupancy) == occupancy).all(dim=1).float().mean() > 0.99

@@ -20,7 +20,8 @@ from cbldm.models.networks import Gaussian
 from cbldm.types import MOTIFS
 
 TINY = ModelConfig(
-    n_max=60, n_latent=12, n_read=32, n_write=32, n_code=32, vae_width=32, vae_depth=1, prior_width=32, encoder_width=32, encoder_depth=1,
+    n_max=60, n_latent=12, n_read=32, n_write=32, n_code=32, vae_width=32, vae_depth=1, prior_width=32,
+    encoder_width=32, encoder_depth=1,
     denoiser_width=32, denoiser_depth=1,
 )  # fmt: skip
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from cbldm.data.stream import Stream
 from cbldm.errors import ModelError
 from cbldm.models.cbldm import CbLdm, ModelConfig
-from cbldm.models.checkpoint import FORMAT, load_weights, save_weights
+from cbldm.models.checkpoint import FORMAT, LARGE, LEAST_SCALE, load_weights, quantised, restored, save_weights
 
 TINY = ModelConfig(
-    n_max=40, n_latent=8, n_site=16, n_code=16, vae_width=16, vae_depth=1, encoder_width=16, encoder_depth=1,
-    denoiser_width=16, denoiser_depth=1, tau=7.5, matrix="distance", start="noise",
+    n_max=40, n_latent=8, n_read=16, n_write=24, n_code=16, vae_width=16, vae_depth=1, prior_width=16, encoder_width=16,
+    encoder_depth=1, denoiser_width=16, denoiser_depth=1, tau=7.5, matrix="distance", start="noise",
 )  # fmt: skip
 
 
@@ -32,18 +33,80 @@ def folder(model: CbLdm, tmp_path: Path) -> Path:
     return tmp_path / "deep" / "tiny-1"
 
 
-def test_weights_come_back_in_half_precision(model: CbLdm, folder: Path) -> None:
+def test_weights_come_back_as_they_were_stored(model: CbLdm, folder: Path) -> None:
     loaded, info = load_weights(folder)
     assert loaded.config == TINY
     assert not loaded.training
     assert not any(p.requires_grad for p in loaded.parameters())
     assert info["name"] == "tiny-1"
     assert info["sha256"] == hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-    state = model.state_dict()
-    assert loaded.state_dict().keys() == state.keys()
+    expected = restored(quantised(model.state_dict()))
+    assert loaded.state_dict().keys() == expected.keys()
     for key, value in loaded.state_dict().items():
         assert value.dtype == torch.float32
-        assert torch.equal(value, state[key].half().float())
+        assert torch.equal(value, expected[key])
+
+
+def test_large_matrices_are_off_by_half_a_step_and_the_rest_by_half_precision(model: CbLdm) -> None:
+    state = model.state_dict()
+    found = restored(quantised(state))
+    large = {key for key, value in state.items() if value.dim() == 2 and value.numel() > LARGE}
+    assert {"vae.sites_read.0", "vae.sites_write.6", "pdf_encoder.network.enter.weight"} <= large
+    for key, value in state.items():
+        if key in large:
+            step = value.abs().amax(dim=1, keepdim=True) / 127
+            # Half precision moves a step by a two-thousandth.
+            assert ((found[key] - value).abs() <= 0.5005 * step).all()
+        else:
+            assert torch.equal(found[key], value.half().float())
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-12, 1e-5, 5e-3, 1.0, 1e4])
+def test_rows_of_any_size_are_off_by_half_a_step(size: float) -> None:
+    matrix = size * torch.randn(LARGE, 3, generator=torch.Generator().manual_seed(0))
+    found = restored(quantised({"matrix": matrix}))["matrix"]
+    step = (matrix.abs().amax(dim=1, keepdim=True) / 127).clamp_min(LEAST_SCALE)
+    assert ((found - matrix).abs() <= 0.5005 * step).all()
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> tuple[CbLdm, Path]:
+    """A model of the default size, whose last layers are not zero as a new one's are, and its folder."""
+    torch.manual_seed(1)
+    model = CbLdm(ModelConfig()).eval()
+    for layer in (model.denoiser.network.leave, model.vae.shape_of_matrix):
+        layer.reset_parameters()
+    save_weights(model, tmp_path_factory.mktemp("default"), "default-1")
+    return model, tmp_path_factory.getbasetemp() / "default0"
+
+
+def test_the_default_model_takes_less_than_20_mb(default: tuple[CbLdm, Path]) -> None:
+    assert (default[1] / "model.safetensors").stat().st_size < 20e6
+
+
+@torch.no_grad()
+def test_outputs_change_little(default: tuple[CbLdm, Path]) -> None:
+    """What each part says changes by a few thousandths of its spread, and hardly a site."""
+    exact, loaded = default[0], load_weights(default[1])[0]
+    batch = Stream(1, 24, "train", (20, 80), textbook=0.0).batch(0, "fcc")
+    frames = torch.full((len(batch.pdf),), batch.frame_index)
+    angle = torch.full((len(batch.pdf),), 0.7)
+
+    def outputs(model: CbLdm) -> dict[str, torch.Tensor]:
+        posterior = model.posterior(batch)
+        decoded = model.vae.decode(batch.frame_index, 3 * exact.posterior(batch).mean)
+        code = model.pdf_encoder(batch.pdf, batch.conditions)
+        prior = model.latent_prior(code, frames, batch.n_atoms)
+        context = model.prior.context(code, frames, batch.n_atoms)
+        return {
+            "posterior": posterior.mean, "logits": decoded.logits, "fields": decoded.fields, "prior": prior.mean,
+            "denoised": model.denoiser(posterior.mean, angle, prior, context).mean,
+            "motif": model.heads.motif_logits(code), "count": model.heads.count_logits(code, frames),
+        }  # fmt: skip
+
+    wanted, found = outputs(exact), outputs(loaded)
+    for name, value in wanted.items():
+        assert (found[name] - value).std() < 0.02 * value.std(), name
 
 
 def test_saving_what_was_loaded_changes_nothing(folder: Path, tmp_path: Path) -> None:

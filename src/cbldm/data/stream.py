@@ -25,9 +25,11 @@ from cbldm.types import MOTIFS, Instrument
 
 #: Grid of pair distances: start, step and number of points.
 BIN_START, BIN_STEP, N_BINS = 0.5, 0.01, 1020
-#: How often each of `FRAMES` is drawn: stacks carry three motifs, simple cubic metals are rare.
-FRAME_WEIGHTS = (1.2, 0.8, 0.6, 1.5, 1.0, 1.0)
-#: Clusters that share an instrument within a batch.
+#: How often each of `FRAMES` is drawn: stacks carry two motifs, simple cubic metals are rare.
+FRAME_WEIGHTS = (1.2, 0.8, 0.6, 1.2, 1.5, 1.0, 1.0)
+#: Grid on which the first peak is sought, and the share of the highest maximum that makes a first peak.
+PEAK_START, PEAK_STEP, N_PEAK, PEAK_SHARE = 0.8, 0.005, 101, 0.45
+#: Clusters that share an instrument within a batch, unless told otherwise.
 GROUP = 64
 
 
@@ -88,7 +90,8 @@ class Stream:
         n_atoms: Smallest and largest atom count.
         textbook: Share of textbook clusters in a batch.
         grid: The input grid.
-        reuse: Consecutive batches that share their shapes.
+        reuse: Batches that each set of shapes serves.
+        group: Clusters that share an instrument within a batch.
         matrix: What S is.
         tau: τ of the affinity.
         device: Torch device.
@@ -103,28 +106,32 @@ class Stream:
         textbook: float = 0.12,
         grid: InputGrid | None = None,
         reuse: int = 1,
+        group: int = GROUP,
         matrix: MatrixKind = "laplacian",
         tau: float = 10.0,
         device: str = "cpu",
     ) -> None:
         self.seed, self.size, self.split, self.n_atoms, self.device = seed, batch, split, n_atoms, device
-        self.textbook, self.reuse, self.matrix, self.tau = textbook, reuse, matrix, tau
-        self._last: tuple[tuple[int, str | None], _Shapes] | None = None
+        self.textbook, self.reuse, self.group, self.matrix, self.tau = textbook, reuse, group, matrix, tau
+        self._kept: dict[tuple[int, str | None], _Shapes] = {}
         self.r = (grid or InputGrid()).points(device)
         self.shelf = textbook_shelf(split, n_atoms, device) if textbook else {}
 
     def batch(self, number: int, frame_name: str | None = None) -> Batch:
         """Batch of that number, from the named frame or from one drawn at random.
 
-        Consecutive numbers share their shapes, ``reuse`` at a time, and differ in everything that a measurement adds.
+        Each set of shapes serves ``reuse`` batches, which differ in everything that a measurement adds. As many sets
+        take turns, so that consecutive batches are not of one frame.
         """
-        key = (number // self.reuse, frame_name)
-        if self._last is None or self._last[0] != key:
-            self._last = (key, self._clusters(*key))
-        cuts, displacement, features, histogram = self._last[1]
+        turn, place = divmod(number, self.reuse**2)
+        key = (turn * self.reuse + place % self.reuse, frame_name)
+        if key not in self._kept:
+            self._kept = dict(list(self._kept.items())[1 - self.reuse :] if self.reuse > 1 else [])
+            self._kept[key] = self._clusters(*key)
+        cuts, displacement, features, histogram = self._kept[key]
         random = self._random(2 * number + 1)
         n_atoms = cuts.occupancy.sum(dim=1)
-        pdf, conditions = simulate(histogram, n_atoms, self.r, random)
+        pdf, conditions = simulate(histogram, n_atoms, self.r, random, self.group)
         return Batch(
             FRAMES.index(cuts.frame.name), cuts.occupancy, displacement, features, n_atoms, cuts.motif, pdf, conditions
         )
@@ -219,7 +226,7 @@ def histograms(cuts: Cuts, displacement: torch.Tensor) -> torch.Tensor:
 
 
 def simulate(
-    histogram: torch.Tensor, n_atoms: torch.Tensor, r: torch.Tensor, random: Random
+    histogram: torch.Tensor, n_atoms: torch.Tensor, r: torch.Tensor, random: Random, group: int = GROUP
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """PDFs of random instruments with noise, ripples, a slightly wrong scale and a random end.
 
@@ -228,24 +235,39 @@ def simulate(
         n_atoms: (batch,).
         r: (n_r,) input grid.
         random: Source of randomness.
+        group: Clusters that share an instrument.
 
     Returns:
         (batch, n_r) PDFs of unit standard deviation and (batch, 3) conditions.
     """
     bins = BIN_START + BIN_STEP * torch.arange(N_BINS, device=r.device)
     pdfs, conditions = [], []
-    for counts, size in zip(histogram.split(GROUP), n_atoms.split(GROUP), strict=True):
+    for counts, size in zip(histogram.split(group), n_atoms.split(group), strict=True):
         instrument, uiso, delta2 = _instrument(random)
-        # The nearest-neighbour distance read from a real peak is off by a per cent.
-        stretched = r * (1 + 0.008 * float(random.normal(1)))
+        # The unit of length is read from the first peak, as from a measured PDF, and is off by a little.
+        unit = _first_peak(counts, bins, instrument, uiso, delta2) * (1 + 0.005 * float(random.normal(1)))
+        stretched = unit * r
         ideal = counts @ pdf_kernel(stretched, bins, instrument, uiso, delta2) / size[:, None]
         ideal = ideal / ideal.std(dim=1, keepdim=True)
         pdfs.append(ideal + _noise(ideal, stretched, instrument, random))
-        qmin, qmax, _ = scaled_conditions(instrument.qmin, instrument.qmax, 0.0)
+        qmin, qmax, _ = scaled_conditions(instrument.qmin * unit, instrument.qmax * unit, 0.0)
         end = torch.where(random.uniform(len(counts)) < 0.35, 5 + 5.5 * random.uniform(len(counts)), 10.5)
         conditions.append(torch.stack([torch.full_like(end, qmin), torch.full_like(end, qmax), end / 5 - 1], dim=1))
     pdf, condition = torch.cat(pdfs), torch.cat(conditions)
     return normalised(pdf, r, 5 * (condition[:, 2:] + 1)), condition
+
+
+def _first_peak(counts: torch.Tensor, bins: torch.Tensor, instrument: Instrument, uiso: float, delta2: float) -> float:
+    """Median place of the first strong maximum of G(r) of a group, by the rule of `cbldm.first_peak`.
+
+    It is 1 but for bcc, whose two first shells melt into one peak where the atoms shake or Qmax is low.
+    """
+    r = PEAK_START + PEAK_STEP * torch.arange(N_PEAK, device=bins.device)
+    g = counts @ pdf_kernel(r, bins, instrument, uiso, delta2)
+    top = (g[:, 1:-1] >= g[:, :-2]) & (g[:, 1:-1] > g[:, 2:])
+    top &= g[:, 1:-1] >= PEAK_SHARE * g.amax(dim=1, keepdim=True)
+    places = r[1:-1][top.to(torch.int8).argmax(dim=1)]
+    return float(places[top.any(dim=1)].median()) if bool(top.any()) else 1.0
 
 
 def normalised(pdf: torch.Tensor, r: torch.Tensor, rmax: torch.Tensor) -> torch.Tensor:

@@ -1,9 +1,10 @@
-"""Weights on disk: safetensors with config.json and CARD.md beside it."""
+"""Weights on disk: safetensors in 8 bits, with config.json and CARD.md beside it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,12 +16,52 @@ from cbldm.errors import ModelError
 from cbldm.models.cbldm import CbLdm, ModelConfig
 
 #: Folder of the weights that ship, inside the package.
-SHIPPED = "cpu-small-1"
-FORMAT = 1
+SHIPPED = "cpu-1"
+#: 2: matrices in 8 bits with a scale for each row, everything else in half precision.
+FORMAT = 2
+#: Matrices of more entries than this are stored in 8 bits.
+LARGE = 4096
+#: Smallest scale, at which half precision still has all of its digits.
+LEAST_SCALE = 2.0**-14
+#: Ending of the name of the tensor that holds a matrix's scales.
+SCALE = ".scale"
+
+
+def quantised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as they are stored: an entry of a large matrix is an integer of -127 to 127 times its row's scale.
+
+    Rounding is to nearest, so that an entry is off by half a scale at most. What was restored is stored unchanged.
+
+    >>> matrix = torch.linspace(-1, 1, 2 * LARGE).reshape(LARGE, 2)
+    >>> stored = quantised({"matrix": matrix})
+    >>> [(name, tensor.dtype) for name, tensor in stored.items()]
+    [('matrix', torch.int8), ('matrix.scale', torch.float16)]
+    >>> bool(((restored(stored)["matrix"] - matrix).abs() <= 0.5 * stored["matrix.scale"].float()).all())
+    True
+    """
+    stored = {}
+    for key, tensor in state.items():
+        value = tensor.detach().cpu()
+        if value.is_floating_point() and value.dim() == 2 and value.numel() > LARGE:
+            scale = (value.abs().amax(dim=1, keepdim=True) / 127).clamp_min(LEAST_SCALE).half()
+            stored[key] = (value / scale.float()).round().clamp(-127, 127).to(torch.int8)
+            stored[key + SCALE] = scale
+        else:
+            stored[key] = value.half() if value.is_floating_point() else value
+    return {key: value.contiguous() for key, value in stored.items()}
+
+
+def restored(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The inverse of `quantised`, in single precision."""
+    return {
+        key: value.float() * stored[key + SCALE].float() if value.dtype == torch.int8 else value.float()
+        for key, value in stored.items()
+        if not key.endswith(SCALE)
+    }
 
 
 def save_weights(model: CbLdm, folder: Path, name: str) -> None:
-    """Write ``model.safetensors`` in half precision and ``config.json``.
+    """Write ``model.safetensors`` in 8 bits and ``config.json``.
 
     Args:
         model: The model.
@@ -28,11 +69,7 @@ def save_weights(model: CbLdm, folder: Path, name: str) -> None:
         name: Name and version, as shown in results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        key: value.detach().cpu().to(torch.float16 if value.is_floating_point() else value.dtype).contiguous()
-        for key, value in model.state_dict().items()
-    }
-    save_file(tensors, folder / "model.safetensors")
+    save_file(quantised(model.state_dict()), folder / "model.safetensors")
     # The library writes for the owner alone; weights are for everyone who may read the folder.
     (folder / "model.safetensors").chmod(0o644)
     config = {"format": FORMAT, "name": name, "model": model.config.to_dict()}
@@ -70,8 +107,7 @@ def load_weights(folder: Path | None = None, device: str = "cpu") -> tuple[CbLdm
     try:
         identity = {"name": config["name"], "sha256": hashlib.sha256(content).hexdigest()}
         model = CbLdm(ModelConfig(**config["model"]))
-        state = load_file(weights, device="cpu")
-        model.load_state_dict({key: value.float() for key, value in state.items()})
+        model.load_state_dict(restored(load_file(weights, device="cpu")))
     except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         line = str(error).splitlines()[0]
         raise ModelError(f"the weights in {folder.name} do not fit their config.json: {line}") from error

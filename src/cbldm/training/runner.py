@@ -1,0 +1,72 @@
+"""What training asks of Lightning Fabric, and the same for one device where Fabric is not installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import torch
+
+from cbldm.errors import InputError
+from cbldm.training.config import Precision
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    Runner: TypeAlias = "Fabric | OneDevice"
+
+
+class OneDevice:
+    """The part of `lightning_fabric.Fabric` that training uses; a step gives the same bits."""
+
+    global_rank, world_size = 0, 1
+
+    def __init__(self, accelerator: str, precision: Precision) -> None:
+        if precision == "16-mixed":
+            raise InputError("precision 16-mixed needs lightning_fabric; bf16-mixed and 32-true do without it")
+        cuda = accelerator == "cuda" or (accelerator == "auto" and torch.cuda.is_available())
+        self.device = torch.device("cuda:0" if cuda else "cpu")
+        self.mixed = precision == "bf16-mixed"
+
+    def setup(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[Callable[..., Any], torch.optim.Optimizer]:
+        """The model's forward pass in the run's arithmetic, and the optimizer as it is."""
+
+        def forward(stage: str, batch: Any, *rest: Any) -> Any:
+            if not self.mixed:
+                return model(stage, batch, *rest)
+            # Fabric hands over its inputs in half precision.
+            parts = (p.bfloat16() if isinstance(p, torch.Tensor) and p.is_floating_point() else p for p in batch)
+            with torch.autocast(self.device.type, torch.bfloat16):
+                return model(stage, type(batch)(*parts), *rest)
+
+        return forward, optimizer
+
+    def backward(self, loss: torch.Tensor) -> None:
+        """Gradients of the loss."""
+        loss.backward()
+
+    def clip_gradients(self, module: object, optimizer: torch.optim.Optimizer, max_norm: float) -> None:
+        """Shorten the gradient; an error where it is not finite."""
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)
+
+
+def make_runner(accelerator: str, devices: int, precision: Precision) -> Runner:
+    """Fabric, launched; `OneDevice` where it is not installed.
+
+    Raises:
+        InputError: Something is asked for that needs Fabric, which is not installed.
+    """
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ModuleNotFoundError as error:
+        if devices > 1:
+            raise InputError(f"training on {devices} devices needs {error.name}: pip install 'cbldm[train]'") from error
+        return OneDevice(accelerator, precision)
+    strategy = DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto"
+    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy)
+    fabric.launch()
+    return fabric
