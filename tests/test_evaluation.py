@@ -1,4 +1,5 @@
 import json
+import time
 from dataclasses import replace
 from io import StringIO
 
@@ -6,15 +7,20 @@ import numpy as np
 import pytest
 from ase import Atoms
 from rich.console import Console
+from typer.testing import CliRunner
 
+from cbldm.cli import app
+from cbldm.data.clusters import icosahedron
 from cbldm.data.evaluation_sets import KINDS, CaseKey, case_keys, make_case, simulate_case
 from cbldm.errors import CbldmError, InputError
-from cbldm.evaluation import compare_to_truth, evaluate
+from cbldm.evaluation import evaluate
 from cbldm.geometry.motif import name_motif
 from cbldm.refine import fit_range
+from cbldm.scores import compare_to_truth
 from cbldm.types import Candidate, Fit, Solution
 
 FLOORS = (0.0, 0.1)
+ALL_FLOORS = (0.0, 0.05, 0.1, 0.2)
 LIMIT = len(KINDS) - 1  # all but the relaxed kind, which takes longer
 
 
@@ -30,10 +36,10 @@ def truths():
 
 
 class Oracle:
-    """A solver that knows the truth, and shows what `change` makes of it."""
+    """A solver that knows the truth, and shows what each of `changes` makes of it, and `raw` as what was drawn."""
 
-    def __init__(self, truths, *changes):
-        self.truths, self.changes, self.calls = truths, changes or (lambda positions: positions,), 0
+    def __init__(self, truths, *changes, raw=()):
+        self.truths, self.changes, self.raw, self.calls = truths, changes or (lambda positions: positions,), raw, 0
 
     def __call__(self, pdf):
         self.calls += 1
@@ -42,7 +48,8 @@ class Oracle:
             candidate(change(case.positions), case.element, Fit(*fit_range(pdf), ideal), rank)
             for rank, change in enumerate(self.changes, start=1)
         ]
-        return Solution(pdf, candidates, {"overlapping atoms": 3}, [], {}, 0, "cpu", {}, {})
+        raw = [change(case.positions) for change in self.raw]
+        return Solution(pdf, candidates, {"overlapping atoms": 3}, [], {}, 0, "cpu", {}, {}, raw)
 
 
 def candidate(positions, element="Pt", fit=None, rank=1):
@@ -75,7 +82,7 @@ def test_the_truth_scores_full_marks(truths):
         assert row.n_cases == (LIMIT if row.category == "all" else 1)
         shares = (row.count_exact, row.count_within_5, row.rmsd_below_01, row.f1, row.motif)
         assert shares == (1, 1, 1, 1, 1)
-        assert (row.count_exact_best, row.rmsd_below_01_best, row.f1_best) == (1, 1, 1)
+        assert (row.count_exact_best, row.count_within_5_best, row.rmsd_below_01_best, row.f1_best) == (1, 1, 1, 1)
         assert (row.unsolved, row.rejected) == (0, 3)
         assert row.rw_above_floor == pytest.approx(0, abs=1e-12)
         assert row.rw == 0 if row.floor == 0 else 0.03 < row.rw < 0.1
@@ -85,7 +92,8 @@ def test_missing_atoms_cost_the_count_but_little_f1(truths):
     report = run(Oracle(truths, short_of_two, moved))
     row = report.rows[-1]
     assert (row.count_exact, row.rmsd_below_01) == (0, 0)
-    assert (row.count_exact_best, row.rmsd_below_01_best, row.f1_best) == (1, 1, 1)
+    assert (row.count_exact_best, row.count_within_5_best, row.rmsd_below_01_best, row.f1_best) == (1, 1, 1, 1)
+    assert row.count_within_5 == np.mean([result.found[0].count_within_5 for result in report.results[1::2]])
     assert 0.9 < row.f1 < 1
     for result in report.results:
         first, second = result.found
@@ -102,8 +110,28 @@ def test_only_ten_candidates_count(truths):
     assert report.rows[-1].count_exact_best == 0
 
 
+def test_raw_samples_are_scored_apart_from_what_became_of_them(truths):
+    report = run(Oracle(truths, moved, raw=(short_of_two, moved, short_of_two, moved)))
+    row = report.rows[-1]
+    assert (row.count_exact, row.rmsd_below_01, row.f1) == (1, 1, 1)
+    assert (row.raw_count_exact, row.raw_rmsd_below_01, row.raw_f1_best) == (0, 0, 1)
+    assert row.raw_count_within_5 == np.mean([result.raw[0].count_within_5 for result in report.results[1::2]])
+    assert 0.9 < row.raw_f1 < 1
+    assert [len(result.raw) for result in report.results] == [3] * len(report.results)
+    first, second, _ = report.results[0].raw
+    assert (first.n_atoms, first.rmsd) == (first.n_atoms_true - 2, None)
+    assert second.rmsd < 1e-6
+
+
+def test_a_solver_without_a_network_has_no_raw_scores(truths):
+    row = run(Oracle(truths)).rows[-1]
+    assert row.f1 == 1
+    raw = (row.raw_count_exact, row.raw_count_within_5, row.raw_rmsd_below_01, row.raw_f1, row.raw_f1_best)
+    assert raw == (None,) * 5
+
+
 def test_no_candidate_is_a_miss(truths):
-    oracle = Oracle(truths)
+    oracle = Oracle(truths, raw=(moved,))
 
     def solve(pdf):
         solution = oracle(pdf)
@@ -117,6 +145,7 @@ def test_no_candidate_is_a_miss(truths):
     missed = next(row for row in report.rows if row.category == "off-centre")
     assert (missed.count_exact, missed.f1, missed.f1_best, missed.rw, missed.rw_above_floor) == (0, 0, 0, None, None)
     assert report.rows[-1].f1 == pytest.approx((LIMIT - 1) / LIMIT)
+    assert [row.raw_f1 for row in report.rows if row.category == "all"] == [pytest.approx((LIMIT - 1) / LIMIT), 1]
 
 
 def test_other_errors_stop_the_run(truths):
@@ -125,14 +154,14 @@ def test_other_errors_stop_the_run(truths):
 
 
 def test_a_run_goes_on_where_it_stopped(truths, tmp_path):
-    whole, told = Oracle(truths), []
+    whole, told = Oracle(truths, raw=(short_of_two,)), []
     report = run(whole, out=tmp_path, progress=lambda *count: told.append(count))
     assert told == [(done, 2 * LIMIT) for done in range(2 * LIMIT + 1)]
     lines = (tmp_path / "cases.jsonl").read_text().splitlines(keepends=True)
     assert len(lines) == whole.calls == 2 * LIMIT
 
     (tmp_path / "cases.jsonl").write_text("".join(lines[:5]) + lines[5][:40])  # killed while writing
-    rest, told = Oracle(truths), []
+    rest, told = Oracle(truths, raw=(short_of_two,)), []
     again = run(rest, out=tmp_path, progress=lambda *count: told.append(count))
     assert rest.calls == 2 * LIMIT - 5
     assert (told[0], told[-1]) == ((5, 2 * LIMIT), (2 * LIMIT, 2 * LIMIT))
@@ -160,7 +189,7 @@ def test_results_of_two_solvers_or_sets_do_not_mix(truths, tmp_path):
 
 
 def test_report_reads_as_json_and_as_a_table(truths):
-    report = run(Oracle(truths, short_of_two, moved), solver="oracle")
+    report = run(Oracle(truths, short_of_two, moved, raw=(short_of_two,)), solver="oracle")
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert (told["set"], told["seed"], told["solver"]) == ("offlibrary", 0, "oracle")
     assert len(told["cases"]) == 2 * LIMIT
@@ -169,6 +198,7 @@ def test_report_reads_as_json_and_as_a_table(truths):
     file = StringIO()
     Console(width=160, file=file).print(report.table())
     text = file.getvalue()
+    assert "…" not in text, "the table fits"
     assert "offlibrary (seed 0) oracle" in text
     assert "0 / 100" in text
     assert all(kind in text for kind in set(KINDS) - {"relaxed"})
@@ -194,3 +224,29 @@ def test_compare_to_truth_names_both_motifs():
 def test_floors_are_checked(floors):
     with pytest.raises(InputError, match=r"floors are \[.*\]; allowed are one or more, each from 0 to below 1"):
         evaluate("textbook", solve=lambda pdf: None, floors=floors)
+
+
+def test_command_writes_report_and_picture_and_goes_on(tmp_path, monkeypatch):
+    cases = [make_case(key) for key in case_keys("offlibrary", 2)]
+    known = [(case, fit_range(simulate_case(case, 0.0))[1]) for case in cases]
+    oracle = Oracle({simulate_case(case, floor).sha256: (case, ideal) for case, ideal in known for floor in ALL_FLOORS})
+    monkeypatch.setattr("cbldm.cli.solve", lambda pdf, **options: oracle(pdf))
+    words = ["evaluate", "offlibrary", "--source", "library", "--limit", "2", "--out", str(tmp_path), "--quiet"]
+    result = CliRunner().invoke(app, [*words, "--floor", "0", "--floor", "0.1"], catch_exceptions=False)
+    assert (result.exit_code, oracle.calls) == (0, 4)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.jsonl", "report.json", "report.png"]
+
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert (result.exit_code, oracle.calls) == (0, 8), "only the two other floors were left"
+    told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
+    assert [row["floor"] for row in told["rows"] if row["category"] == "all"] == list(ALL_FLOORS)
+    assert told["solver"] == "library, seed 0"
+    assert "offlibrary (seed 0) library, seed 0" in result.stdout
+
+
+def test_large_clusters_are_compared_in_seconds():
+    truth = 2.7 * icosahedron(7).positions
+    begin = time.process_time()
+    compared = compare_to_truth(truth, candidate(moved(truth)))
+    assert (compared.n_atoms, compared.f1, compared.rmsd_below_01) == (923, 1, True)
+    assert time.process_time() - begin < 20

@@ -134,4 +134,6 @@ def test_shifted_sites_are_a_translation() -> None:
         for shift, turn, source in zip(tables.translations, turns, tables.shifted, strict=True):
             inside = source < len(tables.sites)
             assert inside.float().mean() > 0.3
-            torch.testing.assert_close(tables.sites[source[inside]], (tables.sites @ turn + shift)[inside], atol=1e-3, rtol=0)
+            torch.testing.assert_close(
+                tables.sites[source[inside]], (tables.sites @ turn + shift)[inside], atol=1e-3, rtol=0
+            )

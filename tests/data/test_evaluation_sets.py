@@ -10,6 +10,8 @@ from cbldm.data.evaluation_sets import (
     CASES_PER_KIND,
     KINDS,
     OFF_CENTRE,
+    SETS,
+    SIZES,
     Case,
     CaseKey,
     case_keys,
@@ -19,7 +21,7 @@ from cbldm.data.evaluation_sets import (
 from cbldm.data.relaxation import BULK_BOND
 from cbldm.data.splits import in_split
 from cbldm.data.stream import Stream
-from cbldm.errors import InputError
+from cbldm.errors import CbldmError, InputError
 from cbldm.first_peak import expected_dnn
 from cbldm.geometry.fingerprint import fingerprint, fingerprints, shape_hash
 from cbldm.geometry.motif import name_motif
@@ -40,6 +42,12 @@ def offlibrary() -> list[Case]:
     return [make_case(key) for key in case_keys("offlibrary", 2 * len(KINDS) - 1)]
 
 
+@pytest.fixture(scope="module")
+def large() -> list[Case]:
+    """One round of the kinds."""
+    return [make_case(key) for key in case_keys("large", len(KINDS))]
+
+
 def check_disjoint(cases):
     hashes = [shape_hash(case.cluster.positions) for case in cases]
     assert all(in_split(shape, "test") for shape in hashes)
@@ -48,10 +56,11 @@ def check_disjoint(cases):
 
 
 def check_off_library(cases):
-    enumerated = {fingerprint(cluster.positions) for cluster in textbook_clusters(256)}
+    lowest, highest = SIZES[cases[0].key.set_name]
+    enumerated = {fingerprint(cluster.positions) for cluster in textbook_clusters(highest)}
     for case in cases:
         assert fingerprint(case.cluster.positions) not in enumerated
-        assert 20 <= case.cluster.n_atoms <= 256
+        assert lowest <= case.cluster.n_atoms <= highest
         kind = case.key.category
         assert case.cluster.motif in {"off-centre": OFF_CENTRE}.get(
             kind, (MOTIF_OF_KIND.get(kind, case.cluster.motif),)
@@ -68,10 +77,11 @@ def test_textbook_is_the_test_share_of_the_library(textbook):
     assert families == expected
 
 
-def test_offlibrary_is_balanced_from_the_beginning():
-    keys = case_keys("offlibrary")
-    assert len(keys) >= 300
-    assert Counter(key.category for key in keys) == dict.fromkeys(KINDS, CASES_PER_KIND)
+@pytest.mark.parametrize(("name", "least"), [("offlibrary", 300), ("large", 50)])
+def test_kinds_are_balanced_from_the_beginning(name, least):
+    keys = case_keys(name)
+    assert len(keys) >= least
+    assert Counter(key.category for key in keys) == dict.fromkeys(KINDS, CASES_PER_KIND[name])
     assert Counter(key.category for key in keys[:21]) == dict.fromkeys(KINDS, 3)
     assert len({key.id for key in keys}) == len(keys)
 
@@ -81,19 +91,29 @@ def test_offlibrary_is_unseen_and_off_the_library(offlibrary):
     check_off_library(offlibrary)
 
 
+def test_large_is_unseen_and_off_the_library(large):
+    check_disjoint(large)
+    check_off_library(large)
+    assert {case.key.category for case in large} == set(KINDS)
+
+
 @pytest.mark.slow
-def test_whole_offlibrary_is_unseen_and_off_the_library():
-    kinds = [kind for kind in KINDS if kind != "relaxed"]
-    cases = [make_case(key) for key in case_keys("offlibrary") if key.category in kinds]
+@pytest.mark.parametrize("name", ["offlibrary", "large"])
+def test_every_case_is_unseen_and_off_the_library(name):
+    # Relaxing takes minutes; six cases have each motif once, and all go through the same gate.
+    keys = [key for key in case_keys(name) if key.category != "relaxed" or key.number < 6]
+    cases = [make_case(key) for key in keys]
     check_disjoint(cases)
     check_off_library(cases)
-    sizes = np.array([case.cluster.n_atoms for case in cases])
-    assert np.all(np.histogram(sizes, 4, (20, 257))[0] > 0.15 * len(sizes)), "small and large ones"
+    lowest, highest = SIZES[name]
+    sizes = np.array([case.cluster.n_atoms for case in cases if case.key.category != "relaxed"])
+    assert np.all(np.histogram(sizes, 4, (lowest, highest + 1))[0] > 0.15 * len(sizes)), "small and large ones"
+    assert all(name_motif(case.positions) == case.cluster.motif for case in cases)
 
 
 @pytest.mark.parametrize("share", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
 def test_training_and_evaluation_share_no_shape(textbook, offlibrary, share):
-    held_out = {shape_hash(case.cluster.positions) for case in textbook + offlibrary}
+    held_out = {shape_hash(case.cluster.positions) for case in textbook + offlibrary}  # large ones have too many atoms
     for split in ("train", "validation"):
         stream = Stream(0, 64, split, textbook=share)
         for number, name in enumerate(("fcc", "decahedron", "icosahedron")):
@@ -101,13 +121,13 @@ def test_training_and_evaluation_share_no_shape(textbook, offlibrary, share):
             assert not held_out & set(fingerprints(cuts.frame, cuts.occupancy).tolist())
 
 
-def test_labels_are_what_the_structures_show(textbook, offlibrary):
-    for case in textbook + offlibrary:
+def test_labels_are_what_the_structures_show(textbook, offlibrary, large):
+    for case in textbook + offlibrary + large:
         assert name_motif(case.positions) == case.cluster.motif
 
 
-def test_lengths_are_those_of_the_metal(textbook, offlibrary):
-    for case in textbook + offlibrary:
+def test_lengths_are_those_of_the_metal(textbook, offlibrary, large):
+    for case in textbook + offlibrary + large:
         nearest = np.median(cKDTree(case.positions).query(case.positions, k=2)[0][:, 1])
         assert nearest == pytest.approx(case.dnn, rel=1e-6)
         assert 0.98 <= case.dnn / BULK_DNN[case.element] <= 1.01
@@ -144,17 +164,18 @@ def test_relaxed_atoms_have_left_the_lattice(offlibrary):
     assert relaxed.element == relaxed.cluster.parameters["relaxed"]
 
 
-def test_same_key_same_case():
-    key = CaseKey("offlibrary", 0, "twin", 4)
+@pytest.mark.parametrize(("name", "kind"), [("offlibrary", "twin"), ("large", "twin"), ("large", "icosahedron")])
+def test_same_key_same_case(name, kind):
+    key = CaseKey(name, 0, kind, 4)
     first, again = make_case(key), make_case(key)
     assert first.describe() == again.describe()
     assert np.array_equal(first.positions, again.positions)
     assert simulate_case(first, 0.1).sha256 == simulate_case(again, 0.1).sha256
-    assert make_case(CaseKey("offlibrary", 1, "twin", 4)).describe() != first.describe()
+    assert make_case(CaseKey(name, 1, kind, 4)).describe() != first.describe()
 
 
 def test_limit_takes_the_beginning():
-    for name in ("textbook", "offlibrary"):
+    for name in SETS:
         assert case_keys(name, 10, seed=3) == case_keys(name, seed=3)[:10]
     assert case_keys("textbook", 10, seed=1) != case_keys("textbook", 10, seed=2)
 
@@ -180,7 +201,7 @@ def test_noise_is_at_its_floor(offlibrary):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("large",), "no evaluation set 'large'; allowed are textbook, offlibrary"),
+        (("moon",), "no evaluation set 'moon'; allowed are textbook, offlibrary, large"),
         (("textbook", 0), "limit is 0; allowed are 1 and more"),
         (("textbook", 1, -1), "seed is -1; allowed are 0 and more"),
     ],
@@ -188,3 +209,12 @@ def test_noise_is_at_its_floor(offlibrary):
 def test_what_cannot_be_is_refused(arguments, message):
     with pytest.raises(InputError, match=message):
         case_keys(*arguments)
+
+
+def test_a_case_that_cannot_be_found_is_an_error_not_an_endless_search(monkeypatch):
+    monkeypatch.setattr("cbldm.data.evaluation_sets.name_motif", lambda positions: "nothing")
+    monkeypatch.setattr("cbldm.data.evaluation_sets.MOST_BATCHES", 1)
+    monkeypatch.setattr("cbldm.data.evaluation_sets.MOST_TRIES", 3)
+    for name, kind in (("offlibrary", "off-centre"), ("offlibrary", "defects"), ("large", "relaxed")):
+        with pytest.raises(CbldmError, match=f"no cluster was found for the case {name}-0-{kind}-000"):
+            make_case(CaseKey(name, 0, kind, 0))

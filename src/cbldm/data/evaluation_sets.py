@@ -2,7 +2,8 @@
 
 ``textbook`` holds the test shapes of the seven families. ``offlibrary`` holds equally many of seven kinds of cluster
 that are in no enumeration: cuts off the centre, faults, twins, defects, decahedra, icosahedra with an incomplete shell,
-and surfaces relaxed by EMT. A case is made from its key alone, so a set never has to be made as a whole.
+and surfaces relaxed by EMT. ``large`` holds the same kinds beyond the sizes that are trained on. A case is made from
+its key alone, so a set never has to be made as a whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from itertools import product
+from itertools import islice, product
 from typing import Any
 from zlib import crc32
 
@@ -20,6 +21,7 @@ import torch
 from cbldm.data.clusters import textbook_clusters
 from cbldm.data.cuts import draw
 from cbldm.data.disorder import add_atoms, remove_atoms
+from cbldm.data.large_clusters import large_cuts
 from cbldm.data.noise import noise_at_floor
 from cbldm.data.pdf_files import pdf_from_arrays
 from cbldm.data.relaxation import BULK_BOND, relax_emt
@@ -31,13 +33,16 @@ from cbldm.geometry.motif import name_motif
 from cbldm.physics.fast import fast_gr
 from cbldm.types import MOTIFS, Cluster, FloatArray, Instrument, Pdf
 
-SETS = ("textbook", "offlibrary")
-#: The kinds of ``offlibrary``; those of ``textbook`` are the families.
+SETS = ("textbook", "offlibrary", "large")
+#: The kinds of ``offlibrary`` and ``large``; those of ``textbook`` are the families.
 KINDS = ("off-centre", "fault", "twin", "defects", "decahedron", "icosahedron", "relaxed")
-#: Cases of each kind in ``offlibrary``.
-CASES_PER_KIND = 45
-#: Atom counts of ``offlibrary``, in equal strata that consecutive cases of a kind go through.
-SIZES, N_STRATA = (20, 256), 5
+#: Cases of each kind.
+CASES_PER_KIND = {"offlibrary": 45, "large": 8}
+#: Atom counts, and the number of equal strata of them that consecutive cases of a kind go through.
+SIZES = {"textbook": (5, 256), "offlibrary": (20, 256), "large": (257, 1000)}
+N_STRATA = {"offlibrary": 5, "large": 4}
+#: Largest cluster that is relaxed by EMT.
+MOST_RELAXED = 500
 #: Motifs of the cuts off the centre (the lattices that metals have) and of the clusters that EMT relaxes.
 OFF_CENTRE = ("fcc", "hcp", "bcc")
 RELAXED = ("fcc", "twin", "decahedron", "faulted", "icosahedron", "hcp")
@@ -55,8 +60,8 @@ QMIN, QMAX, QDAMP, BISO, DELTA2 = (0.6, 1.4), (19.0, 27.0), (0.01, 0.06), (0.25,
 R_END, R_STEP = 30.0, 0.01
 #: Largest share of atoms that the kind ``defects`` loses, and that it gains.
 MOST_VACANCIES, MOST_ADATOMS = 0.08, 0.05
-#: Cuts tried at a time.
-BATCH = 64
+#: Cuts tried at a time; batches, and clusters of other sources, that are tried for a case.
+BATCH, MOST_BATCHES, MOST_TRIES = 64, 200, 400
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class CaseKey:
     Attributes:
         set_name: One of `SETS`.
         seed: Seed of the set.
-        category: A family of ``textbook``, or one of `KINDS`.
+        category: One of `KINDS`, or in ``textbook`` a family.
         number: Running number within the category.
     """
 
@@ -131,7 +136,7 @@ class Case:
 def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[CaseKey]:
     """The cases of a set in an order whose every beginning is a fair sample.
 
-    ``offlibrary`` goes round its kinds; ``textbook`` is shuffled.
+    ``offlibrary`` and ``large`` go round their kinds; ``textbook`` is shuffled.
 
     Args:
         set_name: One of `SETS`.
@@ -151,24 +156,28 @@ def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[Ca
         raise InputError(f"limit is {limit}; allowed are 1 and more, or none")
     if seed < 0:
         raise InputError(f"seed is {seed}; allowed are 0 and more")
-    if set_name == "offlibrary":
-        keys = [CaseKey(set_name, seed, kind, number) for number, kind in product(range(CASES_PER_KIND), KINDS)]
-    else:
+    if set_name == "textbook":
         shelf = _textbook_shelf()
         ordered = [CaseKey(set_name, seed, family, i) for family in sorted(shelf) for i in range(len(shelf[family]))]
         keys = [ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))]
+    else:
+        numbers = range(CASES_PER_KIND[set_name])
+        keys = [CaseKey(set_name, seed, kind, number) for number, kind in product(numbers, KINDS)]
     return keys[:limit]
 
 
 def make_case(key: CaseKey) -> Case:
     """Make the case of a key; the same key always gives the same case.
 
-    Random are the element, the strain and the measurement, and in ``offlibrary`` the shape.
+    Random are the element, the strain and the measurement, and but in ``textbook`` the shape.
+
+    Raises:
+        CbldmError: No cluster that belongs into the set was found within a bounded number of tries.
 
     Example:
-        >>> case = make_case(CaseKey("offlibrary", 0, "decahedron", 0))
+        >>> case = make_case(CaseKey("offlibrary", 0, "defects", 0))
         >>> case.cluster.motif, case.cluster.n_atoms
-        ('decahedron', 59)
+        ('hcp', 24)
     """
     cluster = _shape(key)
     rng = key.rng("measurement")
@@ -215,36 +224,54 @@ def simulate_case(case: Case, floor: float) -> Pdf:
 def _shape(key: CaseKey) -> Cluster:
     if key.set_name == "textbook":
         return _textbook_shelf()[key.category][key.number]
-    lowest, highest = SIZES
-    edges = np.linspace(lowest, highest + 1, N_STRATA + 1).astype(int)
-    stratum = key.number % N_STRATA
-    sizes = (int(edges[stratum]), int(edges[stratum + 1]) - 1)
     rng = key.rng("shape")
     if key.category == "defects":
-        return next(_defective(sizes, rng))
+        clusters = _defective(key, rng)
+    elif key.category == "relaxed":
+        clusters = _relaxed(key, RELAXED[key.number % len(RELAXED)], rng)
+    else:
+        motifs = {"off-centre": OFF_CENTRE[key.number % len(OFF_CENTRE)], "fault": "faulted"}
+        clusters = _cuts(key, motifs.get(key.category, key.category), rng)
+    found = next(clusters, None)
+    if found is None:
+        raise CbldmError(f"no cluster was found for the case {key.id}; use another seed")
+    return found
+
+
+def _sizes(key: CaseKey) -> tuple[int, int]:
+    """Smallest and largest atom count of the stratum that a case is in."""
+    lowest, highest = SIZES[key.set_name]
     if key.category == "relaxed":
-        return next(_relaxed(RELAXED[key.number % len(RELAXED)], sizes, rng))
-    motifs = {"off-centre": OFF_CENTRE[key.number % len(OFF_CENTRE)], "fault": "faulted"}
-    return next(_cuts(motifs.get(key.category, key.category), sizes, rng))
+        highest = min(highest, MOST_RELAXED)
+    n_strata = N_STRATA[key.set_name]
+    edges = np.linspace(lowest, highest + 1, n_strata + 1).astype(int)
+    stratum = key.number % n_strata
+    return int(edges[stratum]), int(edges[stratum + 1]) - 1
 
 
-def _cuts(motif: str, sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
-    """Endless cuts of one motif that belong into the set."""
+def _cuts(key: CaseKey, motif: str, rng: np.random.Generator) -> Iterator[Cluster]:
+    """Cuts of one motif that belong into the set."""
+    sizes = _sizes(key)
+    source = _frame_cuts(motif, sizes, rng) if key.set_name == "offlibrary" else large_cuts(motif, sizes, rng)
+    return (cluster for cluster in islice(source, MOST_TRIES) if _belongs(key, cluster))
+
+
+def _frame_cuts(motif: str, sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
+    """Cuts of one motif out of its frame, of the test split; the other splits are what is trained on."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    while True:
+    for _ in range(MOST_BATCHES):
         cuts = draw(FRAME_OF_MOTIF[motif], BATCH, generator, sizes)
         mine = in_split(fingerprints(cuts.frame, cuts.occupancy), "test") & (cuts.motif == MOTIFS.index(motif))
         for occupied in cuts.occupancy[mine].numpy():
             sites = cuts.frame.sites[occupied]
-            cluster = Cluster(sites - sites.mean(axis=0), motif, f"{motif} cut")
-            if _belongs(cluster):
-                yield cluster
+            yield Cluster(sites - sites.mean(axis=0), motif, f"{motif} cut")
 
 
-def _defective(sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
-    """Endless textbook clusters with surface vacancies and adatoms that belong into the set."""
-    parents = [c for c in textbook_clusters(SIZES[1]) if sizes[0] <= c.n_atoms <= sizes[1]]
-    while True:
+def _defective(key: CaseKey, rng: np.random.Generator) -> Iterator[Cluster]:
+    """Textbook clusters with surface vacancies and adatoms that belong into the set."""
+    lowest, highest = _sizes(key)
+    parents = [c for c in textbook_clusters(SIZES[key.set_name][1]) if lowest <= c.n_atoms <= highest]
+    for _ in range(MOST_TRIES):
         parent = parents[rng.integers(len(parents))]
         vacancies = 1 + int(rng.integers(max(1, round(MOST_VACANCIES * parent.n_atoms))))
         adatoms = 1 + int(rng.integers(max(1, round(MOST_ADATOMS * parent.n_atoms))))
@@ -252,39 +279,38 @@ def _defective(sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Clu
             cluster = add_atoms(remove_atoms(parent, vacancies, rng), adatoms, rng)
         except InputError:
             continue  # a flat surface of a simple cubic cluster has no hollow for an adatom
-        if sizes[0] <= cluster.n_atoms <= sizes[1] and _belongs(cluster):
+        if _belongs(key, cluster):
             yield cluster
 
 
-def _relaxed(motif: str, sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
-    """Endless cuts after EMT relaxation; those that turn into another shape of a training split are left out."""
+def _relaxed(key: CaseKey, motif: str, rng: np.random.Generator) -> Iterator[Cluster]:
+    """Cuts after EMT relaxation; those that turn into another shape of a training split are left out."""
     element = str(rng.choice(list(BULK_BOND)))
-    for cluster in _cuts(motif, sizes, rng):
+    for cluster in _cuts(key, motif, rng):
         try:
             relaxed = relax_emt(cluster, element)
         except CbldmError:
             continue  # a few walk on for ever over a flat energy
-        if _belongs(relaxed):
+        if _belongs(key, relaxed):
             yield relaxed
 
 
-def _belongs(cluster: Cluster) -> bool:
-    """Whether a shape is in the test split, in no textbook, and what its label says."""
+def _belongs(key: CaseKey, cluster: Cluster) -> bool:
+    """Whether a cluster has the size, is in the test split and in no textbook, and is what its label says."""
+    lowest, highest = _sizes(key)
+    if not lowest <= cluster.n_atoms <= highest:
+        return False
     shape = shape_hash(cluster.positions)
-    unseen = in_split(shape, "test") and shape not in _textbook_hashes()
+    textbook = (c for c in textbook_clusters(SIZES[key.set_name][1]) if c.n_atoms == cluster.n_atoms)
+    unseen = in_split(shape, "test") and all(shape_hash(known.positions) != shape for known in textbook)
     return unseen and name_motif(cluster.positions) == cluster.motif
-
-
-@cache
-def _textbook_hashes() -> frozenset[int]:
-    return frozenset(shape_hash(cluster.positions) for cluster in textbook_clusters(SIZES[1]))
 
 
 @cache
 def _textbook_shelf() -> dict[str, list[Cluster]]:
     """The textbook clusters of the test split by family, smallest first."""
     shelf: dict[str, list[Cluster]] = {}
-    for cluster in textbook_clusters(SIZES[1]):
+    for cluster in textbook_clusters(SIZES["textbook"][1]):
         if in_split(shape_hash(cluster.positions), "test"):
             shelf.setdefault(cluster.family, []).append(cluster)
     return shelf
