@@ -12,6 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 GROUND = {"types", "errors", "config"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
 SOLVING = SCIENCE | {"library", "refine", "rank"}
+SEARCH = SCIENCE | {"collective", "moves"}
 
 # What a part of cbldm may import of cbldm besides itself. A part is the longest prefix found here.
 ALLOWED = {
@@ -28,15 +29,19 @@ ALLOWED = {
     "refine": SCIENCE,
     "library": SCIENCE | {"refine"},
     "rank": SCIENCE | {"refine"},
+    "collective": GROUND | {"geometry", "data"},
+    "moves": GROUND | {"geometry", "physics", "refine", "collective"},
+    "explore": SEARCH,
     "first_peak": GROUND,
     "network_input": SCIENCE,
     "model_card": set(),
-    "pipeline": SOLVING | {"first_peak", "network_input"},
+    "pipeline": SOLVING | {"first_peak", "network_input", "explore"},
     "results": {"data", "report", *GROUND},
     "simulate": GROUND | {"physics", "data"},
-    "evaluation": SOLVING | {"pipeline"},
+    "scores": GROUND | {"geometry", "metrics"},
+    "evaluation": SOLVING | {"pipeline", "scores"},
     "report": {"types", "errors"},
-    "cli": SOLVING | {"pipeline", "results", "simulate", "training", "evaluation"},
+    "cli": SOLVING | {"pipeline", "results", "simulate", "training", "evaluation", "report"},
     "__init__": SOLVING | {"pipeline", "results"},
     "__main__": {"cli"},
 }
@@ -46,7 +51,7 @@ CORE = {"numpy", "scipy", "torch", "ase", "safetensors", "typer", "rich", "matpl
 # Packages of an extra, and the one part that may import each.
 EXTRA = {"lightning_fabric": "training"}
 
-TRAINING_PATH = ("data.stream", "data.cuts", "data.clusters", "geometry", "models", "physics")
+TRAINING_PATH = ("training", "data.stream", "data.cuts", "data.clusters", "geometry", "models", "physics")
 
 
 def modules() -> dict[str, ast.Module]:

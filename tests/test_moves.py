@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
+from cbldm.collective import layer_shifts
 from cbldm.data.clusters import decahedron, octahedron
 from cbldm.data.pdf_files import pdf_from_arrays
 from cbldm.geometry.frames import EXCLUSION, frame, stack_basis
@@ -84,7 +85,7 @@ def test_every_move_is_judged_as_if_computed_anew(name: str) -> None:
     kernel = rng.normal(size=(len(classes.distances), 40)).astype(np.float32)
     kernel[0] = 0
     observed = rng.normal(size=40).astype(np.float32) - kernel.sum(axis=0) / 20
-    state = _Neighbourhood(classes, kernel, observed, np.sort(sites))
+    state = _Neighbourhood(classes, kernel, observed, np.sort(sites), 3)
 
     def direct(chosen: np.ndarray) -> float:
         total = kernel[classes.index[np.ix_(chosen, chosen)]].sum(axis=(0, 1)) / 2
@@ -171,15 +172,19 @@ def test_shifted_layers_find_the_right_stacking() -> None:
     letter = (lattice[:, 0] - lattice[:, 1]) % 3
     ball = np.linalg.norm(home.sites, axis=1) < 2.3
 
-    def stacked(sequence: dict[int, int]) -> np.ndarray:
-        return np.flatnonzero(ball & np.array([sequence.get(k) == x for k, x in zip(layer, letter, strict=True)]))
-
-    twin = stacked({-2: 2, -1: 1, 0: 0, 1: 1, 2: 2})
-    cubic = stacked({-2: 1, -1: 2, 0: 0, 1: 1, 2: 2})
+    twin = np.flatnonzero(
+        ball & np.array([{-2: 2, -1: 1, 0: 0, 1: 1, 2: 2}.get(k) == x for k, x in zip(layer, letter, strict=True)])
+    )
     search = SiteSearch(simulated(home.sites[twin]), "stack", DNN)
-    end = search.improve(search.descend(search.start([(cubic, no_opinion("stack"))])[0]))
-    assert end.misfit < 1e-5
-    assert len(end.sites) == len(twin)
+    shifts = layer_shifts("stack").astype(int)[:, twin]
+    whole = [np.sort(row) for row in shifts if (row >= 0).all()]
+    wrong = [row for row in whole if not site_classes("stack").clashes[np.ix_(row, row)].any()]
+    starts = [start for start in search.start([(row, no_opinion("stack")) for row in wrong]) if start.misfit > 1e-3]
+    assert len(starts) > 3
+    for start in starts[::5]:
+        end = search.improve(start)
+        assert end.misfit < 1e-5
+        assert len(end.sites) == len(twin)
 
 
 def test_same_start_same_end() -> None:

@@ -19,8 +19,6 @@ from cbldm.types import FloatArray
 
 Sites = NDArray[np.int64]
 
-#: Least bonds of a site that an atom may come to.
-LEAST_BONDS = 3
 #: Share of the atoms that must stay in the frame when layers are shifted.
 MOST_LOST = 0.05
 #: Heights that differ by less are one layer.
@@ -44,6 +42,11 @@ def collective_moves(name: str, sites: Sites) -> list[Sites]:
     return [o for o in distinct.values() if len(o) >= 5 and not clashes[np.ix_(o, o)].any()]
 
 
+def least_bonds(name: str) -> int:
+    """Bonds that a site must have for an atom to come to it: 3, but fewer at the corners of hcp, bcc and sc."""
+    return {"hcp": 2, "bcc": 1, "sc": 1}.get(name, 3)
+
+
 def _closed(name: str, sites: Sites) -> list[Sites]:
     """All hollows of at least so many bonds filled, atoms of less than so many dropped."""
     classes = site_classes(name)
@@ -59,7 +62,7 @@ def _facets(name: str, sites: Sites) -> list[Sites]:
     classes, heights = site_classes(name), _plane_heights(name)
     inside = np.zeros(len(heights), dtype=bool)
     inside[sites] = True
-    free = ~inside & (classes.bonds[:, sites].sum(axis=1) >= LEAST_BONDS) & ~classes.clashes[:, sites].any(axis=1)
+    free = ~inside & (classes.bonds[:, sites].sum(axis=1) >= least_bonds(name)) & ~classes.clashes[:, sites].any(axis=1)
     made = []
     for height in heights.T:
         top = height[sites].max()
@@ -92,7 +95,7 @@ def _orbits(name: str, sites: Sites) -> list[Sites]:
     inside = np.zeros(len(classes.index), dtype=bool)
     inside[sites] = True
     bonds = classes.bonds[:, inside].sum(axis=1)
-    surface = (inside & (bonds < 10)) | (~inside & (bonds >= LEAST_BONDS))
+    surface = (inside & (bonds < 10)) | (~inside & (bonds >= least_bonds(name)))
     made = []
     for orbit in _orbit_table(name):
         if surface[orbit].any():

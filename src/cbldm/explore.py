@@ -23,7 +23,11 @@ MOST_ODDS = 4.0
 #: Samples of every drawn frame that are followed up whatever their fit.
 LEAST_PER_FRAME = 2
 #: Structures that go through collective moves too.
-DEEP = 5
+DEEP = 4
+#: Kicks at most, kicks without a new best before they end, and the structures that are kicked in turn.
+KICKS, KICK_PATIENCE, PARENTS = 20, 8, 4
+#: Rw below which nothing is left to find.
+PERFECT = 0.0012
 
 
 @dataclass(frozen=True)
@@ -113,17 +117,36 @@ def explore(
         ]
     drawn.sort(key=lambda item: item.explored.place.misfit)
     work = _promising(drawn, follow)
-    total = len(work) + min(DEEP, len(work))
+    total = len(work) + min(DEEP, len(work)) + KICKS
     ends: dict[tuple[str, bytes], _Work] = {}
     for number, begin in enumerate(work, start=1):
         _add(ends, begin, begin.search.descend(begin.explored.place))
         watch(number / total)
-    deep = sorted(ends.values(), key=lambda end: end.explored.place.energy)[:DEEP]
+    deep = _best(ends, DEEP)
     for number, end in enumerate(deep, start=len(work) + 1):
         _add(ends, end, end.search.improve(end.explored.place))
         watch(number / total)
+    rng, last, lowest = np.random.default_rng(0), 0, _best(ends, 1)[0].explored.place.energy
+    for number in range(KICKS):
+        parents = _best(ends, PARENTS)
+        if number - last >= KICK_PATIENCE or parents[0].explored.place.misfit < PERFECT**2:
+            break
+        parent = parents[number % len(parents)]
+        mates = [p.explored.place for p in parents if p is not parent and p.search is parent.search]
+        mate = mates[rng.integers(len(mates))] if mates and number % 2 else None
+        place = parent.search.kicked(parent.explored.place, mate, rng)
+        if place is not None:
+            _add(ends, parent, place)
+            if place.energy < lowest - 0.5:
+                lowest, last = place.energy, number
+        watch((total - KICKS + number + 1) / total)
     weighed = sorted((end.explored for end in ends.values()), key=lambda item: item.place.data + item.prior)
     return [item.explored for item in drawn], weighed
+
+
+def _best(ends: dict[tuple[str, bytes], _Work], n: int) -> list[_Work]:
+    """The n structures of least energy."""
+    return sorted(ends.values(), key=lambda end: end.explored.place.energy)[:n]
 
 
 def _add(ends: dict[tuple[str, bytes], _Work], begin: _Work, place: Placement) -> None:

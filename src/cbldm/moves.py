@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cbldm.collective import collective_moves
+from cbldm.collective import collective_moves, least_bonds
 from cbldm.geometry.frames import frame
 from cbldm.geometry.site_classes import SiteClasses, site_classes
 from cbldm.physics.instrument import relative_variance
@@ -36,21 +36,22 @@ MODEL_ERROR = 0.001
 #: Weight of the model's log-odds: they are independent site by site and so more certain than they should be.
 TRUST = 0.5
 #: Nats that a missing bond costs: facets are straight, which log-odds site by site cannot know. A kink costs nothing.
-COHESION = 0.3
+COHESION = 0.6
 #: Bonds that compact clusters of N atoms lack, over N^(2/3): medians of 400 random cuts of each frame.
 COMPACT = {
     "fcc": 8.3, "bcc": 9.4, "sc": 3.5, "hcp": 8.7, "stack": 8.6, "decahedron": 8.4, "icosahedron": 7.4,
 }  # fmt: skip
-#: Least bonds of a site that an atom may come to.
-LEAST_BONDS = 3
 #: Factors on COHESION in the rounds of refitting and moving, and moves per round. A cluster thinned out by vacancies
 #: has nearly the PDF of the whole one at another scale, and no single atom leads back: so rounds that hold the atoms
 #: together come first.
 ROUNDS, MOVES = (6.0, 1.5, 1.0), 60
+#: The same after a kick; the share of the atoms that a kick takes away, and puts elsewhere; and the bonds below which
+#: an atom is at the surface.
+KICKED_ROUNDS, DAMAGE, SURFACE_BONDS = (3.0, 1.0), (0.02, 0.08), 10
 #: Moves for which a moved site stays where it is, and moves without a new best before a search ends.
 TENURE, PATIENCE = 6, 10
 #: Collective moves in a row, and those at each turn that are followed up.
-MOST_COLLECTIVE, FOLLOWED = 5, 3
+MOST_COLLECTIVE, FOLLOWED = 3, 3
 #: Sites and atoms, each the best alone, whose exchanges are tried; and the gain in nats that counts as one.
 SHORTLIST, LEAST_GAIN = 40, 0.05
 
@@ -79,6 +80,11 @@ class Placement:
     data: float
     energy: float
 
+    @property
+    def theta(self) -> tuple[float, float, float]:
+        """Stretch, uiso and delta2."""
+        return self.stretch, self.uiso, self.delta2
+
 
 class SiteSearch:
     """Moves in one frame for one PDF.
@@ -102,7 +108,7 @@ class SiteSearch:
         # What compact clusters lack in bonds is no oddity: only more than that counts.
         self.compact = COMPACT[name] * np.arange(most + 1) ** (2 / 3)
         self.size_cost = sizes - COHESION * self.compact
-        self.name, self.classes = name, site_classes(name)
+        self.name, self.classes, self.least = name, site_classes(name), least_bonds(name)
         r, observed = thinned_range(pdf, 1.0)
         clashing = self.classes.clashes.any()
         self.kink = 6.0 if clashing else 0.5 * float(self.classes.bonds.sum(axis=1).max())
@@ -133,7 +139,8 @@ class SiteSearch:
         return (counts @ self._transform(stretch, uiso, delta2)) @ self.sines * self.damping
 
     def _misfit(self, curves: Tensor) -> Tensor:
-        return 1 - (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
+        along = (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
+        return (1 - along).clamp_min(0)
 
     def habit(self, sites: NDArray[np.int64]) -> float:
         """What the atom count and the missing bonds of a structure cost, in nats."""
@@ -177,13 +184,45 @@ class SiteSearch:
             place = best
         return place
 
+    def kicked(self, place: Placement, other: Placement | None, rng: np.random.Generator) -> Placement | None:
+        """Damage the surface at random, or cross the structure with another one, and descend again.
+
+        Args:
+            place: Where a search ended.
+            other: Another one in the same frame: of the sites on which the two differ, each is taken from one of them.
+            rng: Source of randomness.
+
+        Returns:
+            Where the new search ended; None where nothing sound was left to start from.
+        """
+        table, inside = self.classes, np.zeros(len(self.classes.index), dtype=bool)
+        inside[place.sites] = True
+        if other is not None:
+            theirs = np.zeros_like(inside)
+            theirs[other.sites] = True
+            inside = np.where(rng.random(len(inside)) < 0.5, inside, theirs)
+        else:
+            bonds = table.bonds[:, inside].sum(axis=1)
+            hollow = np.flatnonzero(~inside & (bonds >= self.least) & ~table.clashes[:, inside].any(axis=1))
+            surface = np.flatnonzero(inside & (bonds < SURFACE_BONDS))
+            n = max(2, round(rng.uniform(*DAMAGE) * len(place.sites)))
+            inside[rng.choice(surface, min(n, len(surface)), replace=False)] = False
+            inside[rng.choice(hollow, min(n, len(hollow)), replace=False)] = True
+        sites = np.flatnonzero(inside)
+        bad = table.clashes[np.ix_(sites, sites)].any(axis=1)
+        sites = sites[~bad]
+        if len(sites) < 5 or not np.isfinite(self.size_cost[len(sites)]):
+            return None
+        misfit = float(self._misfit(self._curve(self.counts(sites), np.array(place.theta))[0]))
+        return self._descend(self.place(sites, place.log_odds, place.theta, misfit), KICKED_ROUNDS)
+
     def _collective(self, place: Placement) -> list[Placement]:
         """The structures of least energy that a collective move makes of one."""
         options = [o for o in collective_moves(self.name, place.sites) if np.isfinite(self.size_cost[len(o)])]
         if not options:
             return []
         counts = torch.stack([self.counts(option) for option in options])
-        theta = (place.stretch, place.uiso, place.delta2)
+        theta = place.theta
         misfits = self._misfit(self._curves(counts, *theta)).tolist()
         made = [self.place(o, place.log_odds, theta, misfit) for o, misfit in zip(options, misfits, strict=True)]
         return sorted(made, key=lambda trial: trial.energy)[:FOLLOWED]
@@ -205,7 +244,7 @@ class SiteSearch:
     def _refit(self, place: Placement, steps: int = 3) -> Placement:
         """A few damped Gauss-Newton steps on stretch, uiso and delta2."""
         counts = self.counts(place.sites)
-        theta = np.array([place.stretch, place.uiso, place.delta2])
+        theta = np.array(place.theta)
         low = np.array([SCAN[0] - 0.02, BOUNDS["uiso"][0], BOUNDS["delta2"][0]])
         high = np.array([SCAN[-1] + 0.02, BOUNDS["uiso"][1], BOUNDS["delta2"][1]])
         curve, slopes = self._curve(counts, theta)
@@ -251,14 +290,14 @@ class SiteSearch:
 
     def _search(self, place: Placement, cohesion: float) -> NDArray[np.int64]:
         """The best sites that a tabu search (Glover 1989) over single moves meets, at fixed parameters."""
-        theta = np.array([place.stretch, place.uiso, place.delta2])
+        theta = np.array(place.theta)
         counts = self.counts(place.sites)
         kernel = (self._transform(*theta) @ self.sines * self.damping).numpy()
         basis = np.linalg.qr(self._curve(counts, theta)[1].double().numpy().T)[0].astype(np.float32)
         observed = self.observed.numpy()
         kernel -= (kernel @ basis) @ basis.T
         kernel /= np.linalg.norm(counts.numpy() @ kernel)
-        state = _Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites)
+        state = _Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites, self.least)
         odds = TRUST * place.log_odds[state.active]
         weight = 0.5 * self.n_eff
 
@@ -278,12 +317,12 @@ class SiteSearch:
                 lowest = float(cost(state.misfit())) + prior
             single = cost(state.singles()) + prior + np.where(state.inside, value, -value)
             single += np.where(state.inside, sizes[count - 1], sizes[count + 1]) - sizes[count]
-            a = np.flatnonzero(~state.inside & (state.n_bonds >= LEAST_BONDS) & (state.n_clashes <= 1))
+            a = np.flatnonzero(~state.inside & (state.n_bonds >= self.least) & (state.n_clashes <= 1))
             b = np.flatnonzero(state.inside)
             a, b = (group[np.argsort(single[group], kind="stable")[:SHORTLIST]] for group in (a, b))
             double = cost(state.pairwise(a, b)) + prior - value[a][:, None] + value[b]
             double += cohesion * state.bonds[np.ix_(a, b)]
-            single[~state.inside & ((state.n_bonds < LEAST_BONDS) | (state.n_clashes > 0))] = np.inf
+            single[~state.inside & ((state.n_bonds < self.least) | (state.n_clashes > 0))] = np.inf
             # A move that was undone lately waits, unless it leads to the best so far.
             waits = released > step
             single[waits & (single > lowest - LEAST_GAIN)] = np.inf
@@ -313,12 +352,13 @@ class _Neighbourhood:
     """
 
     def __init__(
-        self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64]
+        self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64], least: int
     ) -> None:
+        self.least = least
         occupied = np.zeros(len(classes.index), dtype=bool)
         occupied[sites] = True
         for _ in range(2):  # what grows from the surface by one layer, and by another on top of that
-            occupied |= classes.bonds[:, occupied].sum(axis=1) >= LEAST_BONDS - 1
+            occupied |= classes.bonds[:, occupied].sum(axis=1) >= max(1, least - 1)
         self.active = np.flatnonzero(occupied)
         chosen = np.ix_(self.active, self.active)
         self.pairs = classes.index[chosen].astype(np.int64)
@@ -353,7 +393,7 @@ class _Neighbourhood:
         totals = (self.total + self.reach[a])[:, None] - self.reach[b] - self.kernel[self.pairs[cross]]
         misfits = np.asarray(self.misfit(totals @ self.observed, np.einsum("abr,abr->ab", totals, totals)))
         misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
-        misfits[self.n_bonds[a][:, None] - self.bonds[cross] < LEAST_BONDS] = np.inf
+        misfits[self.n_bonds[a][:, None] - self.bonds[cross] < self.least] = np.inf
         return misfits
 
     def toggle(self, site: int) -> None:

@@ -47,8 +47,11 @@ FOLLOWED, LEAST_FOLLOWED = 1.6, 8
 N_RAW = 10
 #: Steps of each stage of the refinement: fits that are still bending after these do not get better structures.
 MOST_ITERATIONS = 25
-#: Rounds of drawing before fewer candidates than asked for are accepted.
-ROUNDS = 3
+#: Rounds of drawing at most, and the share of the candidates asked for below which there is another one: where the data
+#: leave one structure only, more samples lead back to it.
+ROUNDS, ENOUGH = 2, 0.3
+#: Structures that are fitted, for each candidate asked for.
+FITTED = 2.0
 #: A first peak this far from the element's own distance is worth a warning.
 ODD_DNN = 0.06
 
@@ -201,7 +204,7 @@ def solve(
             raw = raw or drawn
             pool += [(fit, "cbldm") for fit in fits]
             best = _best_distinct(pdf, pool, chosen, clock)
-            if len(best) >= chosen.candidates:
+            if len(best) >= ENOUGH * chosen.candidates:
                 break
     with clock.stage("refine"):
         refined = _refine(pdf, best, dnn, device, rejected)
@@ -317,11 +320,10 @@ def _from_model(
         drawn, found = explore(
             pdf, dnn, samples, log_counts=counts, follow=follow, watch=lambda done: clock.watch("search", done)
         )
-        rejected["duplicates"] += min(follow, len(samples)) - len(found)
     structures: list[tuple[FloatArray, float]] = []
     with clock.stage("recover"):
         raw = [dnn * item.place.stretch * recover(model, item.sample) for item in drawn[:N_RAW]]
-        for item in found:
+        for item in found[: int(np.ceil(FITTED * options.candidates))]:
             size, sites = dnn * item.place.stretch, item.place.sites
             recovered = size * recover(model, item.sample, sites)
             # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.

@@ -13,7 +13,7 @@ from cbldm.geometry.frames import EXCLUSION, frame
 from cbldm.types import FloatArray
 
 #: Distances of a frame that differ by less than this count as one, in nearest-neighbour distances.
-SAME_DISTANCE = 0.004
+SAME_DISTANCE = 0.002
 
 
 @dataclass(frozen=True)
