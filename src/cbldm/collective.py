@@ -50,19 +50,17 @@ def least_bonds(name: str) -> int:
 def _closed(name: str, sites: Sites) -> list[Sites]:
     """All hollows of at least so many bonds filled, atoms of less than so many dropped."""
     classes = site_classes(name)
-    inside = np.zeros(len(classes.index), dtype=bool)
-    inside[sites] = True
-    bonds, free = classes.bonds[:, inside].sum(axis=1), ~classes.clashes[:, inside].any(axis=1)
-    made = [np.flatnonzero(inside | (free & (bonds >= least))) for least in range(5, 12)]
+    inside = classes.occupied(sites)
+    bonds = classes.bonds[:, inside].sum(axis=1)
+    made = [np.flatnonzero(inside | classes.hollows(inside, least)) for least in range(5, 12)]
     return made + [np.flatnonzero(inside & (bonds >= least)) for least in range(4, 7)]
 
 
 def _facets(name: str, sites: Sites) -> list[Sites]:
     """The outermost layer along each plane taken away, and the next layer put on."""
     classes, heights = site_classes(name), _plane_heights(name)
-    inside = np.zeros(len(heights), dtype=bool)
-    inside[sites] = True
-    free = ~inside & (classes.bonds[:, sites].sum(axis=1) >= least_bonds(name)) & ~classes.clashes[:, sites].any(axis=1)
+    inside = classes.occupied(sites)
+    free = classes.hollows(inside, least_bonds(name))
     made = []
     for height in heights.T:
         top = height[sites].max()
@@ -92,8 +90,7 @@ def _without_clashes(name: str, layer: Sites) -> list[Sites]:
 def _orbits(name: str, sites: Sites) -> list[Sites]:
     """Each orbit of the frame's symmetry that touches the surface, filled and emptied as a whole."""
     classes = site_classes(name)
-    inside = np.zeros(len(classes.index), dtype=bool)
-    inside[sites] = True
+    inside = classes.occupied(sites)
     bonds = classes.bonds[:, inside].sum(axis=1)
     surface = (inside & (bonds < 10)) | (~inside & (bonds >= least_bonds(name)))
     made = []

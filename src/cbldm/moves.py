@@ -1,9 +1,9 @@
 """Likelihood-guided moves: atoms added to, removed from and carried between the sites of a frame.
 
 The data decide the atom count, the model the shape: what is minimised is a negative log posterior, the misfit of G(r)
-in nats plus the log-odds that the model gave each site. Every move of a step is judged exactly, by three matrix
-products: G is linear in the pair counts, an added atom contributes its pairs with all others, and a carried one the
-same less the pair of its two sites. The scale is profiled out exactly, stretch, Uiso and delta2 to first order by
+in nats plus the log-odds that the model gave each site. Every move that is tried is judged exactly: G is linear in the
+pair counts, an added atom contributes its pairs with all others, and a carried one the same less the pair of its two
+sites. The scale is profiled out exactly, stretch, Uiso and delta2 to first order by
 projecting their tangents out of the data, and refitted between rounds.
 """
 
@@ -195,15 +195,13 @@ class SiteSearch:
         Returns:
             Where the new search ended; None where nothing sound was left to start from.
         """
-        table, inside = self.classes, np.zeros(len(self.classes.index), dtype=bool)
-        inside[place.sites] = True
+        table = self.classes
+        inside = table.occupied(place.sites)
         if other is not None:
-            theirs = np.zeros_like(inside)
-            theirs[other.sites] = True
-            inside = np.where(rng.random(len(inside)) < 0.5, inside, theirs)
+            inside = np.where(rng.random(len(inside)) < 0.5, inside, table.occupied(other.sites))
         else:
             bonds = table.bonds[:, inside].sum(axis=1)
-            hollow = np.flatnonzero(~inside & (bonds >= self.least) & ~table.clashes[:, inside].any(axis=1))
+            hollow = np.flatnonzero(table.hollows(inside, self.least))
             surface = np.flatnonzero(inside & (bonds < SURFACE_BONDS))
             n = max(2, round(rng.uniform(*DAMAGE) * len(place.sites)))
             inside[rng.choice(surface, min(n, len(surface)), replace=False)] = False
@@ -355,8 +353,7 @@ class _Neighbourhood:
         self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64], least: int
     ) -> None:
         self.least = least
-        occupied = np.zeros(len(classes.index), dtype=bool)
-        occupied[sites] = True
+        occupied = classes.occupied(sites)
         for _ in range(2):  # what grows from the surface by one layer, and by another on top of that
             occupied |= classes.bonds[:, occupied].sum(axis=1) >= max(1, least - 1)
         self.active = np.flatnonzero(occupied)

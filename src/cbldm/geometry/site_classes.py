@@ -32,6 +32,16 @@ class SiteClasses:
     bonds: NDArray[np.bool_]
     clashes: NDArray[np.bool_]
 
+    def occupied(self, sites: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n_sites,) True on the given sites (n,)."""
+        inside = np.zeros(len(self.index), dtype=bool)
+        inside[sites] = True
+        return inside
+
+    def hollows(self, inside: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+        """(n_sites,) True on empty sites that clash with no atom and have at least so many bonds to atoms."""
+        return ~inside & (self.bonds[:, inside].sum(axis=1) >= least) & ~self.clashes[:, inside].any(axis=1)
+
 
 @cache
 def site_classes(name: str) -> SiteClasses:
