@@ -51,7 +51,7 @@ def make_stream(config: TrainingConfig, batch: int, reuse: int, device: torch.de
     """The stream of a run."""
     return Stream(
         config.seed, batch, "train", config.n_atoms, config.textbook, reuse=reuse, group=config.group,
-        matrix=config.model.matrix, tau=config.model.tau, device=str(device),
+        matrix=config.model.matrix, tau=config.model.tau, unit=config.model.unit, device=str(device),
     )  # fmt: skip
 
 

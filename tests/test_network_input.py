@@ -6,6 +6,7 @@ import torch
 
 from cbldm.data.clusters import octahedron
 from cbldm.data.pdf_files import pdf_from_arrays
+from cbldm.data.stream import ANGSTROM_UNIT, scaled_conditions
 from cbldm.models.cbldm import ModelConfig
 from cbldm.network_input import network_input
 from cbldm.physics.debye import debye_gr
@@ -29,9 +30,14 @@ def measured(cluster, **options):
     return pdf_from_arrays(r, g, element="Pt", **settings)
 
 
-def test_equals_the_training_pdf(cluster):
-    """Whatever the unit and the scale of the data, in units of the bond length they are the training kernel's curve."""
-    x, conditions = network_input(measured(cluster), DNN, CONFIG, "cpu")
+@pytest.mark.parametrize(
+    ("config", "unit"),
+    [(CONFIG, DNN), (ModelConfig(unit="angstrom"), ANGSTROM_UNIT)],
+    ids=lambda value: str(value)[-6:],
+)
+def test_equals_the_training_pdf(cluster, config, unit):
+    """Whatever the scale of the data, in the unit of the input they are the training kernel's curve."""
+    x, conditions = network_input(measured(cluster), DNN, config, "cpu")
     points = torch.as_tensor(cluster, dtype=torch.float32)[None]
     bins = 0.5 + 0.01 * torch.arange(1020)
     histogram = pair_histogram(
@@ -39,10 +45,11 @@ def test_equals_the_training_pdf(cluster):
     )
     r = CONFIG.r_start + CONFIG.r_step * torch.arange(CONFIG.n_r)
     scaled = Instrument(0.9 * DNN, 24.0 * DNN, 0.03 * DNN, 0.0)
-    expected = histogram @ pdf_kernel(r, bins, scaled, 0.006 / DNN**2)
+    expected = histogram @ pdf_kernel(unit / DNN * r, bins, scaled, 0.006 / DNN**2)
     expected = expected / (expected**2).mean().sqrt()
     assert float(((x - expected) ** 2).mean().sqrt()) < 0.02
-    assert conditions.shape == (1, 3)
+    wanted = scaled_conditions(0.9 * unit, 24.0 * unit, float(r[-1]))
+    np.testing.assert_allclose(conditions, [wanted], rtol=1e-5)
 
 
 def test_data_end_is_zero_and_said(cluster):

@@ -1,11 +1,11 @@
-"""A measured PDF as the network reads it: in units of the nearest-neighbour distance, on the training grid."""
+"""A measured PDF as the network reads it: in the unit of its input, on the training grid."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from cbldm.data.stream import normalised, scaled_conditions
+from cbldm.data.stream import ANGSTROM_UNIT, normalised, scaled_conditions
 from cbldm.models.cbldm import ModelConfig
 from cbldm.types import Pdf
 
@@ -16,7 +16,7 @@ def network_input(pdf: Pdf, dnn: float, config: ModelConfig, device: str) -> tup
     Args:
         pdf: The data; everything measured is used unless rmax was given as an option.
         dnn: Nearest-neighbour distance in Å.
-        config: The model's grid.
+        config: The model's grid and its unit.
         device: Torch device.
 
     Returns:
@@ -25,13 +25,14 @@ def network_input(pdf: Pdf, dnn: float, config: ModelConfig, device: str) -> tup
     grid = config.r_start + config.r_step * np.arange(config.n_r)
     rmax = pdf.settings["rmax"]
     end = float(rmax.value) if rmax.source == "option" else float(pdf.r[-1])
-    end = min(end / dnn, float(grid[-1]))
+    unit = dnn if config.unit == "first_peak" else ANGSTROM_UNIT
+    end = min(end / unit, float(grid[-1]))
     # Averaging over the grid's step keeps the noise of fine grids from aliasing.
-    values = np.interp(grid * dnn, *_smoothed(pdf, config.r_step * dnn), left=0.0)
+    values = np.interp(grid * unit, *_smoothed(pdf, config.r_step * unit), left=0.0)
     x = torch.as_tensor(values, dtype=torch.float32, device=device)[None]
     r = torch.as_tensor(grid, dtype=torch.float32, device=device)
     x = normalised(x, r, torch.tensor([[end]], device=device))
-    qmin, qmax, reach = scaled_conditions(pdf.instrument.qmin * dnn, pdf.instrument.qmax * dnn, end)
+    qmin, qmax, reach = scaled_conditions(pdf.instrument.qmin * unit, pdf.instrument.qmax * unit, end)
     return x, torch.tensor([[qmin, qmax, reach]], dtype=torch.float32, device=device)
 
 

@@ -20,6 +20,9 @@ FloatArray = NDArray[np.float64]
 #: Where a value came from, as echoed to the user.
 Origin = Literal["header", "option", "default", "data"]
 
+#: Unit of length of the network's input: the first peak of G(r), or a fixed number of Å.
+InputUnit = Literal["first_peak", "angstrom"]
+
 #: Atomic arrangements that a cluster can be labelled with. ``twin`` and ``faulted`` are close-packed stacks.
 MOTIFS = ("fcc", "hcp", "twin", "faulted", "bcc", "sc", "decahedron", "icosahedron")
 

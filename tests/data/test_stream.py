@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from cbldm.data import stream as module
 from cbldm.data.cuts import Cuts, Random, draw
 from cbldm.data.splits import Split, in_split
 from cbldm.data.stream import (
+    ANGSTROM_UNIT,
     BIN_START,
     BIN_STEP,
     N_BINS,
+    N_BINS_ANGSTROM,
     Batch,
     InputGrid,
     Stream,
@@ -29,7 +32,7 @@ from cbldm.geometry.frames import FRAME_OF_MOTIF, FRAMES, frame
 from cbldm.metrics import rw
 from cbldm.physics.debye import debye_gr
 from cbldm.physics.kernel import pdf_kernel
-from cbldm.types import MOTIFS, Instrument
+from cbldm.types import MOTIFS, InputUnit, Instrument
 
 SIZES = (10, 80)
 
@@ -168,9 +171,10 @@ def test_histograms_give_the_debye_sum_of_the_displaced_cluster(name: str) -> No
         assert rw(exact, curves[k].double().numpy()) < 6e-3
 
 
-def test_a_quiet_measurement_is_the_debye_sum(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("unit", get_args(InputUnit))
+def test_a_quiet_measurement_is_the_debye_sum(monkeypatch: pytest.MonkeyPatch, unit: InputUnit) -> None:
     """Without noise and with a known instrument the network's input is the normalised G(r) of its cluster."""
-    instrument = Instrument(2.5, 62.0, 0.08)
+    dnn, instrument = 2.4, Instrument(2.5, 62.0, 0.08)
     stretch: list[float] = []
 
     def silence(ideal: torch.Tensor, stretched: torch.Tensor, *_: object) -> torch.Tensor:
@@ -178,9 +182,10 @@ def test_a_quiet_measurement_is_the_debye_sum(monkeypatch: pytest.MonkeyPatch) -
         return torch.zeros_like(ideal)
 
     monkeypatch.setattr(module, "_noise", silence)
-    monkeypatch.setattr(module, "_instrument", lambda random: (instrument, 0.0012, 0.0))
-    batch, r = small(9).batch(0, "fcc"), InputGrid().points()
-    # The first peak is the unit of length that the settings are read in, too.
+    monkeypatch.setattr(module, "_instrument", lambda random: (dnn, instrument, 0.0012, 0.0))
+    batch, r = Stream(9, 24, "train", SIZES, textbook=0.0, unit=unit).batch(0, "fcc"), InputGrid().points()
+    assert stretch[0] == pytest.approx(1.0 if unit == "first_peak" else ANGSTROM_UNIT / dnn, rel=0.02)
+    # The unit of length is that which the settings are read in, too.
     expected = scaled_conditions(2.5 * stretch[0], 62.0 * stretch[0], 0.0)[:2]
     np.testing.assert_allclose(batch.conditions[:, :2], [expected] * len(batch.pdf), atol=1e-5)
     for k in range(3):
@@ -190,6 +195,27 @@ def test_a_quiet_measurement_is_the_debye_sum(monkeypatch: pytest.MonkeyPatch) -
         rmax = 5 * (batch.conditions[k : k + 1, 2:] + 1)
         wanted = normalised(torch.as_tensor(exact).float()[None], r, rmax)
         assert rw(wanted[0].double().numpy(), batch.pdf[k].double().numpy()) < 6e-3
+
+
+def test_the_unit_of_the_input_is_all_that_it_changes() -> None:
+    scaled, fixed = (
+        Stream(9, 24, "train", SIZES, textbook=0.0, unit=unit).batch(0, "hcp") for unit in get_args(InputUnit)
+    )
+    for name in ("occupancy", "displacement", "features", "n_atoms", "motif"):
+        assert torch.equal(getattr(scaled, name), getattr(fixed, name))
+    assert scaled.pdf.shape == fixed.pdf.shape
+    assert (scaled.pdf - fixed.pdf).abs().amax(dim=1).min() > 0.1
+    assert all(torch.isfinite(part).all() for part in fixed[1:])
+    # Qmin and Qmax in Å⁻¹ are 0.5 to 1.5 and 15 to 30, whatever the nearest-neighbour distance is.
+    qmin, qmax = 3 * (fixed.conditions[:, 0] + 1) / ANGSTROM_UNIT, 30 * (fixed.conditions[:, 1] + 2) / ANGSTROM_UNIT
+    assert 0.5 <= qmin.min() <= qmin.max() <= 1.5
+    assert 15 <= qmax.min() <= qmax.max() <= 30
+
+
+def test_no_pair_is_lost_within_the_reach_of_the_input() -> None:
+    """The grid of pair distances holds all that an input in Å can show of the shortest bonds."""
+    farthest = float(InputGrid().points()[-1]) * ANGSTROM_UNIT / 2.3
+    assert farthest + 0.1 < BIN_START + BIN_STEP * (N_BINS_ANGSTROM - 1)
 
 
 def test_displacements_keep_the_unit_of_length() -> None:

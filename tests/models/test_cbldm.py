@@ -17,6 +17,7 @@ from cbldm.data.stream import Batch, Stream
 from cbldm.geometry.frames import EXCLUSION, FRAMES, frame
 from cbldm.models.cbldm import CbLdm, ModelConfig, Sample, Stage, fill_sites, systematic
 from cbldm.models.networks import Gaussian
+from cbldm.models.prior import Counting
 from cbldm.types import MOTIFS
 
 TINY = ModelConfig(
@@ -41,7 +42,9 @@ def drawn(model: CbLdm, n: int = 12, seed: int = 0, **options: object) -> list[S
     return model.draw(one.pdf[:1], one.conditions[:1], n, torch.Generator().manual_seed(seed), **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("changes", [{}, {"matrix": "distance"}, {"start": "noise"}], ids=str)
+@pytest.mark.parametrize(
+    "changes", [{}, {"matrix": "distance"}, {"start": "noise"}, {"count": "implicit"}, {"unit": "angstrom"}], ids=str
+)
 def test_samples_are_matrices_of_clusters(changes: dict[str, str]) -> None:
     model = tiny(**changes)
     samples = drawn(model, n_atoms=(10, 40))
@@ -85,6 +88,41 @@ def test_same_generator_same_structures() -> None:
         np.testing.assert_array_equal(a.sites, b.sites)
         np.testing.assert_array_equal(model.matrix(a), model.matrix(b))
     assert any(len(a.sites) != len(b.sites) or (a.sites != b.sites).any() for a, b in zip(first, other, strict=True))
+
+
+def test_only_an_explicit_count_is_told_to_prior_and_denoiser() -> None:
+    one, frames = batch(), torch.zeros(12, dtype=torch.long)
+    for count in get_args(Counting):
+        model = tiny(count=count)
+        code = model.pdf_encoder(one.pdf, one.conditions)
+        few, many = (torch.full((12,), n) for n in (10, 50))
+        same_prior = torch.equal(model.prior(code, frames, few).mean, model.prior(code, frames, many).mean)
+        same_context = torch.equal(model.prior.context(code, frames, few), model.prior.context(code, frames, many))
+        assert same_prior == same_context == (count == "implicit")
+
+
+@pytest.mark.parametrize(("bounds", "expected"), [(None, 20), ((25, 40), 25), ((8, 15), 15), ((20, 20), 20)])
+def test_an_implicit_count_is_the_decoders(bounds: tuple[int, int] | None, expected: int) -> None:
+    model, one = tiny(count="implicit"), batch()
+    with torch.no_grad():
+        for bias in model.vae.bias:
+            bias.fill_(-10.0)
+            bias[:20] = 10.0
+    samples = model.draw_in_frame(
+        0, one.pdf[:1], one.conditions[:1], 6, torch.Generator().manual_seed(0), n_atoms=bounds
+    )
+    assert [len(sample.sites) for sample in samples] == [expected] * 6
+    for sample in samples:
+        assert (sample.log_odds > 0).sum() == 20
+        assert len(set(sample.sites) & set(range(20))) == min(20, expected)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_draws_in_a_frame_stay_in_it(name: str) -> None:
+    one = batch()
+    generator = torch.Generator().manual_seed(0)
+    samples = tiny().draw_in_frame(FRAMES.index(name), one.pdf[:1], one.conditions[:1], 3, generator, n_atoms=(10, 20))
+    assert [sample.frame for sample in samples] == [name] * 3
 
 
 @pytest.mark.parametrize("steps", [1, 3])

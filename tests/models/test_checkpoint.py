@@ -115,6 +115,17 @@ def test_saving_what_was_loaded_changes_nothing(folder: Path, tmp_path: Path) ->
     assert load_weights(tmp_path / "again")[1] == info
 
 
+def test_settings_that_came_later_take_their_defaults(model: CbLdm, folder: Path) -> None:
+    """Weights of before there was a choice of counting and of the input's unit are what they were."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("count", "unit"):
+        del config["model"][key]
+    path.write_text(json.dumps(config), encoding="utf-8")
+    assert load_weights(folder)[0].config == TINY
+    assert (TINY.count, TINY.unit) == ("explicit", "first_peak")
+
+
 def test_config_is_readable(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert config["format"] == FORMAT

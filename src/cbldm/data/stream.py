@@ -21,7 +21,7 @@ from cbldm.geometry.frames import FRAME_OF_MOTIF, FRAMES, frame
 from cbldm.geometry.matrices import MatrixKind, matrix_features
 from cbldm.geometry.slots import chunks_by_size, inward_field, padded_atoms
 from cbldm.physics.kernel import pair_histogram, pdf_kernel, sine_grid
-from cbldm.types import MOTIFS, Instrument
+from cbldm.types import MOTIFS, InputUnit, Instrument
 
 #: Grid of pair distances: start, step and number of points.
 BIN_START, BIN_STEP, N_BINS = 0.5, 0.01, 1020
@@ -29,13 +29,17 @@ BIN_START, BIN_STEP, N_BINS = 0.5, 0.01, 1020
 FRAME_WEIGHTS = (1.2, 0.8, 0.6, 1.2, 1.5, 1.0, 1.0)
 #: Grid on which the first peak is sought, and the share of the highest maximum that makes a first peak.
 PEAK_START, PEAK_STEP, N_PEAK, PEAK_SHARE = 0.8, 0.005, 101, 0.45
+#: Å per unit of the input where that is not the first peak: the mean of what is drawn, and so the same reach.
+ANGSTROM_UNIT = 2.75
+#: Points of the grid of pair distances then: the reach of 28.9 Å is 12.6 of the shortest nearest-neighbour distances.
+N_BINS_ANGSTROM = 1220
 #: Clusters that share an instrument within a batch, unless told otherwise.
 GROUP = 64
 
 
 @dataclass(frozen=True)
 class InputGrid:
-    """The r grid of the network's input, in units of the nearest-neighbour distance."""
+    """The r grid of the network's input, in its unit: the first peak of G(r), or `ANGSTROM_UNIT`."""
 
     start: float = 0.7
     stop: float = 10.5
@@ -58,7 +62,7 @@ class Batch(NamedTuple):
         features: (batch, n_sites, 4) of `cbldm.geometry.matrices.matrix_features`.
         motif: (batch,) int64 index into `MOTIFS`.
         pdf: (batch, n_r) G(r) with unit standard deviation, zero beyond the data.
-        conditions: (batch, 3) qmin, qmax and rmax times or over the nearest-neighbour distance, scaled to order one.
+        conditions: (batch, 3) qmin, qmax and rmax times or over the unit of the input, scaled to order one.
     """
 
     frame_index: int
@@ -76,7 +80,7 @@ _Shapes = tuple[Cuts, torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def scaled_conditions(qmin: float, qmax: float, rmax: float) -> list[float]:
-    """Instrument settings as the network reads them: qmin d_nn, qmax d_nn and rmax/d_nn, of order one."""
+    """Instrument settings as the network reads them, of order one; qmin, qmax and rmax are in the input's unit."""
     return [qmin / 3 - 1, qmax / 30 - 2, rmax / 5 - 1]
 
 
@@ -94,6 +98,7 @@ class Stream:
         group: Clusters that share an instrument within a batch.
         matrix: What S is.
         tau: τ of the affinity.
+        unit: Unit of length of the input.
         device: Torch device.
     """
 
@@ -109,10 +114,12 @@ class Stream:
         group: int = GROUP,
         matrix: MatrixKind = "laplacian",
         tau: float = 10.0,
+        unit: InputUnit = "first_peak",
         device: str = "cpu",
     ) -> None:
         self.seed, self.size, self.split, self.n_atoms, self.device = seed, batch, split, n_atoms, device
         self.textbook, self.reuse, self.group, self.matrix, self.tau = textbook, reuse, group, matrix, tau
+        self.unit = unit
         self._kept: dict[tuple[int, str | None], _Shapes] = {}
         self.r = (grid or InputGrid()).points(device)
         self.shelf = textbook_shelf(split, n_atoms, device) if textbook else {}
@@ -131,7 +138,7 @@ class Stream:
         cuts, displacement, features, histogram = self._kept[key]
         random = self._random(2 * number + 1)
         n_atoms = cuts.occupancy.sum(dim=1)
-        pdf, conditions = simulate(histogram, n_atoms, self.r, random, self.group)
+        pdf, conditions = simulate(histogram, n_atoms, self.r, random, self.group, self.unit)
         return Batch(
             FRAMES.index(cuts.frame.name), cuts.occupancy, displacement, features, n_atoms, cuts.motif, pdf, conditions
         )
@@ -147,7 +154,8 @@ class Stream:
         cuts = self._shapes(name, random)
         displacement = _displacements(cuts, random)
         features = matrix_features(name, cuts.occupancy, displacement, self.matrix, self.tau)
-        return cuts, displacement, features, histograms(cuts, displacement)
+        n_bins = N_BINS if self.unit == "first_peak" else N_BINS_ANGSTROM
+        return cuts, displacement, features, histograms(cuts, displacement, n_bins)
 
     def _shapes(self, name: str, random: Random) -> Cuts:
         """Distinct clusters of the split, exactly as many as a batch holds."""
@@ -216,41 +224,48 @@ def _displacements(cuts: Cuts, random: Random) -> torch.Tensor:
     return moved * present
 
 
-def histograms(cuts: Cuts, displacement: torch.Tensor) -> torch.Tensor:
-    """(batch, N_BINS) pair histograms of clusters with displaced atoms."""
-    result = torch.zeros(len(cuts.occupancy), N_BINS, device=cuts.occupancy.device)
+def histograms(cuts: Cuts, displacement: torch.Tensor, n_bins: int = N_BINS) -> torch.Tensor:
+    """(batch, n_bins) pair histograms of clusters with displaced atoms."""
+    result = torch.zeros(len(cuts.occupancy), n_bins, device=cuts.occupancy.device)
     for index in chunks_by_size(cuts.occupancy.sum(dim=1), 32):
         _, present, positions = padded_atoms(cuts.frame, cuts.occupancy[index], displacement[index])
-        result[index] = pair_histogram(torch.cdist(positions, positions), present, BIN_START, BIN_STEP, N_BINS)
+        result[index] = pair_histogram(torch.cdist(positions, positions), present, BIN_START, BIN_STEP, n_bins)
     return result
 
 
 def simulate(
-    histogram: torch.Tensor, n_atoms: torch.Tensor, r: torch.Tensor, random: Random, group: int = GROUP
+    histogram: torch.Tensor,
+    n_atoms: torch.Tensor,
+    r: torch.Tensor,
+    random: Random,
+    group: int = GROUP,
+    unit: InputUnit = "first_peak",
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """PDFs of random instruments with noise, ripples, a slightly wrong scale and a random end.
 
     Args:
-        histogram: (batch, N_BINS).
+        histogram: (batch, n_bins).
         n_atoms: (batch,).
         r: (n_r,) input grid.
         random: Source of randomness.
         group: Clusters that share an instrument.
+        unit: Unit of length of the input grid.
 
     Returns:
         (batch, n_r) PDFs of unit standard deviation and (batch, 3) conditions.
     """
-    bins = BIN_START + BIN_STEP * torch.arange(N_BINS, device=r.device)
+    bins = BIN_START + BIN_STEP * torch.arange(histogram.shape[1], device=r.device)
     pdfs, conditions = [], []
     for counts, size in zip(histogram.split(group), n_atoms.split(group), strict=True):
-        instrument, uiso, delta2 = _instrument(random)
+        dnn, instrument, uiso, delta2 = _instrument(random)
         # The unit of length is read from the first peak, as from a measured PDF, and is off by a little.
-        unit = _first_peak(counts, bins, instrument, uiso, delta2) * (1 + 0.005 * float(random.normal(1)))
-        stretched = unit * r
+        peak = _first_peak(counts, bins, instrument, uiso, delta2) * (1 + 0.005 * float(random.normal(1)))
+        length = peak if unit == "first_peak" else ANGSTROM_UNIT / dnn
+        stretched = length * r
         ideal = counts @ pdf_kernel(stretched, bins, instrument, uiso, delta2) / size[:, None]
         ideal = ideal / ideal.std(dim=1, keepdim=True)
         pdfs.append(ideal + _noise(ideal, stretched, instrument, random))
-        qmin, qmax, _ = scaled_conditions(instrument.qmin * unit, instrument.qmax * unit, 0.0)
+        qmin, qmax, _ = scaled_conditions(instrument.qmin * length, instrument.qmax * length, 0.0)
         end = torch.where(random.uniform(len(counts)) < 0.35, 5 + 5.5 * random.uniform(len(counts)), 10.5)
         conditions.append(torch.stack([torch.full_like(end, qmin), torch.full_like(end, qmax), end / 5 - 1], dim=1))
     pdf, condition = torch.cat(pdfs), torch.cat(conditions)
@@ -278,15 +293,15 @@ def normalised(pdf: torch.Tensor, r: torch.Tensor, rmax: torch.Tensor) -> torch.
     return pdf / power.sqrt().clamp_min(1e-9)
 
 
-def _instrument(random: Random) -> tuple[Instrument, float, float]:
-    """A random measurement: instrument, Uiso and delta2, all in units of the nearest-neighbour distance."""
+def _instrument(random: Random) -> tuple[float, Instrument, float, float]:
+    """A random measurement: nearest-neighbour distance in Å, and instrument, Uiso and delta2 in units of it."""
     u: Sequence[float] = random.uniform(8).tolist()
     dnn = 2.3 + 0.9 * u[0]
     qdamp = 0.0 if u[3] < 0.1 else 0.07 * (u[3] - 0.1) / 0.9
     qbroad = 0.0 if u[4] < 0.7 else 0.06 * (u[4] - 0.7)
     instrument = Instrument((0.5 + u[1]) * dnn, (15 + 15 * u[2]) * dnn, qdamp * dnn, qbroad * dnn)
     delta2 = 0.0 if u[6] < 0.4 else 5 * (u[6] - 0.4)
-    return instrument, (0.0025 + 0.0115 * u[5]) / dnn**2, delta2 / dnn**2
+    return dnn, instrument, (0.0025 + 0.0115 * u[5]) / dnn**2, delta2 / dnn**2
 
 
 def _noise(ideal: torch.Tensor, r: torch.Tensor, instrument: Instrument, random: Random) -> torch.Tensor:

@@ -17,9 +17,9 @@ from cbldm.models.denoiser import LatentDenoiser
 from cbldm.models.diffusion import Start, diffuse, sample
 from cbldm.models.networks import Gaussian, standard_normal_like
 from cbldm.models.pdf_encoder import PdfEncoder
-from cbldm.models.prior import ConditionalPrior, Heads
+from cbldm.models.prior import ConditionalPrior, Counting, Heads
 from cbldm.models.vae import ConditionalVae, Decoded, kernel_matrix
-from cbldm.types import MOTIFS, FloatArray
+from cbldm.types import MOTIFS, FloatArray, InputUnit
 
 #: In this order: VAE and prior; diffusion, prior and heads.
 Stage = Literal["translator", "sculptor"]
@@ -36,8 +36,8 @@ class ModelConfig:
 
     Attributes:
         n_r: Points of the input PDF.
-        r_start: First point, in nearest-neighbour distances.
-        r_step: Step, in nearest-neighbour distances.
+        r_start: First point, in the unit of the input.
+        r_step: Step, in the unit of the input.
         n_max: Largest atom count.
         n_latent: Numbers per structure.
         n_read: Length of the vector with which a site enters the encoder.
@@ -53,6 +53,10 @@ class ModelConfig:
         tau: τ of the affinity, in squared nearest-neighbour distances.
         matrix: ``laplacian``, or the ablation ``distance``.
         start: ``prior``, or the ablation ``noise``.
+        count: ``explicit``: the atom count is drawn first, and prior and denoiser are told; or the ablation
+            ``implicit``: they are not, and the decoder says how many sites are occupied.
+        unit: ``first_peak``: the input is read in units of the first peak of G(r), the nearest-neighbour distance; or
+            the ablation ``angstrom``: in a fixed number of Å. Structures are in nearest-neighbour distances either way.
     """
 
     n_r: int = 393
@@ -73,6 +77,8 @@ class ModelConfig:
     tau: float = 10.0
     matrix: MatrixKind = "laplacian"
     start: Start = "prior"
+    count: Counting = "explicit"
+    unit: InputUnit = "first_peak"
 
     def to_dict(self) -> dict[str, object]:
         """Plain values for ``config.json``."""
@@ -141,7 +147,7 @@ class CbLdm(nn.Module):
         c, n_conditions = config, 3
         self.pdf_encoder = PdfEncoder(c.n_r, n_conditions, c.n_code, c.encoder_width, c.encoder_depth)
         self.vae = ConditionalVae(c.n_r, n_conditions, c.n_latent, c.n_read, c.n_write, c.vae_width, c.vae_depth)
-        self.prior = ConditionalPrior(c.n_code, len(FRAMES), c.n_latent, c.prior_width, 2)
+        self.prior = ConditionalPrior(c.n_code, len(FRAMES), c.n_latent, c.prior_width, 2, c.count)
         self.heads = Heads(c.n_code, len(FRAMES), len(MOTIFS), c.n_max, 192)
         self.denoiser = LatentDenoiser(c.n_latent, c.n_code + 64, c.denoiser_width, c.denoiser_depth)
         self.register_buffer("latent_mean", torch.zeros(len(FRAMES), c.n_latent))
@@ -272,12 +278,16 @@ class CbLdm(nn.Module):
         code = self.pdf_encoder(pdf, conditions)
         frames = torch.arange(len(FRAMES), device=pdf.device)
         counts = self.heads.count_logits(code.expand(len(FRAMES), -1), frames).softmax(dim=1)
-        low, high = n_atoms or (5, self.config.n_max)
+        low, high = self._allowed(n_atoms)
         allowed = torch.zeros_like(counts)
         allowed[:, low : high + 1] = 1
         # No count that is allowed is impossible.
         counts = allowed * (counts + 1e-6)
         return self.heads.motif_logits(code).softmax(dim=1)[0], counts / counts.sum(dim=1, keepdim=True)
+
+    def _allowed(self, n_atoms: tuple[int, int] | None) -> tuple[int, int]:
+        """Smallest and largest atom count that may be drawn."""
+        return n_atoms or (5, self.config.n_max)
 
     @staticmethod
     def frame_share(motif: torch.Tensor) -> torch.Tensor:
@@ -309,29 +319,31 @@ class CbLdm(nn.Module):
         Returns:
             Structures in the order in which they were drawn, fewer than n where a draw is empty.
         """
-        motif, counts = self.estimates(pdf, conditions, n_atoms)
-        chosen = systematic(self.frame_share(motif), n, generator)
+        chosen = systematic(self.frame_share(self.estimates(pdf, conditions)[0]), n, generator)
         samples: list[Sample] = []
         for index in chosen.unique().tolist():
             k = int((chosen == index).sum())
-            wanted = systematic(counts[index], k, generator)
-            samples += self._draw_frame(index, wanted, pdf, conditions, generator, steps)
+            samples += self.draw_in_frame(index, pdf, conditions, k, generator, steps=steps, n_atoms=n_atoms)
         return samples
 
-    def _draw_frame(
+    @torch.no_grad()
+    def draw_in_frame(
         self,
         index: int,
-        n_atoms: torch.Tensor,
         pdf: torch.Tensor,
         conditions: torch.Tensor,
+        n: int,
         generator: torch.Generator,
-        steps: int,
+        *,
+        steps: int = 8,
+        n_atoms: tuple[int, int] | None = None,
     ) -> list[Sample]:
-        k = len(n_atoms)
-        code = self.pdf_encoder(pdf, conditions).expand(k, -1)
-        frames = torch.full((k,), index, device=pdf.device)
-        prior = self.latent_prior(code, frames, n_atoms)
-        context = self.prior.context(code, frames, n_atoms)
+        """Draw n structures in one frame, given by its index into `FRAMES`; see `draw`."""
+        wanted = systematic(self.estimates(pdf, conditions, n_atoms)[1][index], n, generator)
+        code = self.pdf_encoder(pdf, conditions).expand(n, -1)
+        frames = torch.full((n,), index, device=pdf.device)
+        prior = self.latent_prior(code, frames, wanted)
+        context = self.prior.context(code, frames, wanted)
         base = self.start_prior(prior)
 
         def denoise(z: torch.Tensor, angle: torch.Tensor) -> Gaussian:
@@ -340,10 +352,12 @@ class CbLdm(nn.Module):
         z = sample(denoise, prior, steps, generator, start=self.config.start)
         z = z * self.latent_std[index] + self.latent_mean[index]
         decoded = self.vae.decode(index, z)
+        if self.config.count == "implicit":
+            wanted = (decoded.logits > 0).sum(dim=1).clamp(*self._allowed(n_atoms))
         home = frame(FRAMES[index])
         samples = []
-        for row in range(k):
-            occupied = fill_sites(decoded.logits[row], home.sites, int(n_atoms[row]))
+        for row in range(n):
+            occupied = fill_sites(decoded.logits[row], home.sites, int(wanted[row]))
             sites = occupied.nonzero()[:, 0].cpu().numpy()
             if len(sites) >= 5:
                 odds = decoded.logits[row].double().cpu().numpy()

@@ -130,7 +130,8 @@ def _train_stage(run: _Run, stage: Stage, model: CbLdm, state: Mapping[str, Any]
     stream = Stream(
         # Every stage sees shapes of its own.
         config.seed + 101 * get_args(Stage).index(stage), config.batch, "train", config.n_atoms, config.textbook,
-        reuse=config.reuse, group=config.group, matrix=config.model.matrix, tau=config.model.tau, device=device,
+        reuse=config.reuse, group=config.group, matrix=config.model.matrix, tau=config.model.tau,
+        unit=config.model.unit, device=device,
     )  # fmt: skip
     if stage == "sculptor" and not resumed:
         model.set_latent_scale(_every_frame(stream, 2))
@@ -173,7 +174,7 @@ def _small_stream(config: TrainingConfig, split: Split, device: str) -> Stream:
     """The fixed clusters of the curves, from the cuts alone and from a seed of their own."""
     return Stream(
         config.seed + 7919, N_VALIDATION, split, config.n_atoms, textbook=0.0, matrix=config.model.matrix,
-        tau=config.model.tau, device=device,
+        tau=config.model.tau, unit=config.model.unit, device=device,
     )  # fmt: skip
 
 
