@@ -12,7 +12,6 @@ SOURCE = Path(__file__).parents[1] / "src"
 GROUND = {"types", "errors", "config"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
 SOLVING = SCIENCE | {"library", "refine", "rank"}
-SEARCH = SCIENCE | {"collective", "moves"}
 
 # What a part of cbldm may import of cbldm besides itself. A part is the longest prefix found here.
 ALLOWED = {
@@ -29,13 +28,11 @@ ALLOWED = {
     "refine": SCIENCE,
     "library": SCIENCE | {"refine"},
     "rank": SCIENCE | {"refine"},
-    "collective": GROUND | {"geometry", "data"},
-    "moves": GROUND | {"geometry", "physics", "refine", "collective"},
-    "explore": SEARCH,
+    "search": SCIENCE | {"refine"},
     "first_peak": GROUND,
     "network_input": SCIENCE,
     "model_card": set(),
-    "pipeline": SOLVING | {"first_peak", "network_input", "explore"},
+    "pipeline": SOLVING | {"first_peak", "network_input", "search"},
     "results": {"data", "report", *GROUND},
     "simulate": GROUND | {"physics", "data"},
     "scores": GROUND | {"geometry", "metrics"},

@@ -18,7 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
 from cbldm.data.pdf_settings import require_element
 from cbldm.errors import InputError
-from cbldm.explore import explore
 from cbldm.first_peak import expected_dnn, first_peak
 from cbldm.geometry.frames import frame
 from cbldm.geometry.laplacian import recover_from_affinity, recover_from_distances
@@ -31,6 +30,7 @@ from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
 from cbldm.rank import distinct, rank, scores
 from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range, refine_positions
+from cbldm.search.explore import explore
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
 
 Source = Literal["cbldm", "library", "all"]

@@ -7,10 +7,10 @@ import pytest
 import torch
 from scipy.spatial.distance import pdist
 
-from cbldm.collective import collective_moves, layer_shifts
 from cbldm.data.clusters import octahedron
 from cbldm.data.cuts import draw
 from cbldm.geometry.frames import EXCLUSION, FRAMES, frame, stack_basis
+from cbldm.search.collective import collective_moves, layer_shifts
 
 
 @pytest.mark.parametrize("name", FRAMES)

@@ -6,12 +6,12 @@ import numpy as np
 import torch
 
 from cbldm.data.clusters import octahedron
-from cbldm.explore import MOST_ODDS, Belief, explore
 from cbldm.geometry.frames import FRAMES, frame
 from cbldm.models.cbldm import Sample
 from cbldm.models.vae import EXTRA, FIELDS, Decoded
-from cbldm.moves import SiteSearch
-from tests.test_moves import DNN, damaged, simulated, sites_of
+from cbldm.search.explore import MOST_ODDS, Belief, explore
+from cbldm.search.moves import SiteSearch
+from tests.search.test_moves import DNN, damaged, simulated, sites_of
 
 CLUSTER = octahedron(5, 1)
 COUNTS = np.full((len(FRAMES), 257), -5.0)

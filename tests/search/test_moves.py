@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import pdist
 
-from cbldm.collective import layer_shifts
 from cbldm.data.clusters import decahedron, octahedron
 from cbldm.data.pdf_files import pdf_from_arrays
-from cbldm.geometry.frames import EXCLUSION, frame, stack_basis
+from cbldm.geometry.frames import frame, stack_basis
 from cbldm.geometry.site_classes import site_classes
-from cbldm.moves import SiteSearch, _Neighbourhood
 from cbldm.physics.debye import debye_gr
+from cbldm.search.collective import layer_shifts
+from cbldm.search.moves import SiteSearch
 from cbldm.types import Cluster, Instrument, Pdf
 
 DNN, UISO, DELTA2 = 2.8, 0.006, 1.2
@@ -70,51 +70,6 @@ def test_slopes_are_the_derivatives_of_the_curve() -> None:
         numeric = (ends[0] - ends[1]) / (2 * step)
         # The width of a peak depends on its distance, but the derivative by the stretch leaves that out.
         assert float((slopes[k] - numeric).norm() / numeric.norm()) < 0.03
-
-
-@pytest.mark.parametrize("name", ["fcc", "stack", "icosahedron"])
-def test_every_move_is_judged_as_if_computed_anew(name: str) -> None:
-    rng = np.random.default_rng(1)
-    classes = site_classes(name)
-    home = frame(name)
-    # A ball of sites that do not clash.
-    sites: list[int] = []
-    for site in np.argsort(np.linalg.norm(home.sites - 0.2, axis=1)):
-        if len(sites) < 30 and not classes.clashes[site, sites].any():
-            sites.append(int(site))
-    kernel = rng.normal(size=(len(classes.distances), 40)).astype(np.float32)
-    kernel[0] = 0
-    observed = rng.normal(size=40).astype(np.float32) - kernel.sum(axis=0) / 20
-    state = _Neighbourhood(classes, kernel, observed, np.sort(sites), 3)
-
-    def direct(chosen: np.ndarray) -> float:
-        total = kernel[classes.index[np.ix_(chosen, chosen)]].sum(axis=(0, 1)) / 2
-        along = max(float(observed @ total), 0.0)
-        return float(observed @ observed) - along**2 / float(total @ total)
-
-    def check() -> None:
-        inside = state.active[state.inside]
-        np.testing.assert_allclose(state.misfit(), direct(inside), rtol=1e-3)
-        singles = state.singles()
-        for k in rng.choice(len(state.active), 15, replace=False):
-            np.testing.assert_allclose(singles[k], direct(np.setxor1d(inside, state.active[[k]])), rtol=2e-3)
-        a, b = np.flatnonzero(~state.inside & (state.n_bonds >= 3))[:25], np.flatnonzero(state.inside)[:20]
-        pairs = state.pairwise(a, b)
-        for i, j in zip(rng.integers(len(a), size=40), rng.integers(len(b), size=40), strict=True):
-            carried = np.append(np.setdiff1d(inside, state.active[[b[j]]]), state.active[a[i]])
-            if np.isfinite(pairs[i, j]):
-                np.testing.assert_allclose(pairs[i, j], direct(carried), rtol=2e-3)
-                assert pdist(home.sites[carried]).min() >= EXCLUSION - 1e-9
-                assert classes.bonds[state.active[a[i]], carried].sum() >= 3
-            else:
-                bonds = classes.bonds[state.active[a[i]], carried].sum()
-                assert bonds < 3 or classes.clashes[state.active[a[i]], carried].any()
-
-    check()
-    state.toggle(int(np.flatnonzero(state.inside)[3]))
-    free = np.flatnonzero(~state.inside & (state.n_bonds >= 3) & (state.n_clashes == 0))
-    state.toggle(int(free[0]))
-    check()
 
 
 @pytest.mark.parametrize(("cluster", "name"), [(octahedron(5, 1), "fcc"), (decahedron(3, 2, 0), "decahedron")])

@@ -125,7 +125,13 @@ class Tables:
 
 
 def draw(
-    name: str, n: int, generator: torch.Generator, n_atoms: tuple[int, int] = (5, 256), device: str = "cpu"
+    name: str,
+    n: int,
+    generator: torch.Generator,
+    n_atoms: tuple[int, int] = (5, 256),
+    device: str = "cpu",
+    *,
+    defects: bool = True,
 ) -> Cuts:
     """Draw random clusters from one frame; fewer than n come back, since some cuts fall outside the allowed sizes.
 
@@ -135,6 +141,7 @@ def draw(
         generator: Source of randomness, on the device.
         n_atoms: Smallest and largest allowed atom count.
         device: Torch device.
+        defects: Whether half of the clusters get vacancies and adatoms.
 
     Returns:
         Clusters in canonical pose. Duplicates are left in.
@@ -155,7 +162,8 @@ def draw(
     occupancy = torch.where(random.uniform(n, 1) < 0.2, rounded, occupancy)
     if name == "icosahedron":
         occupancy = torch.where(random.uniform(n, 1) < 0.7, _incomplete_shells(tables, target, random), occupancy)
-    occupancy = _defects(tables, occupancy, allowed, random)
+    if defects:
+        occupancy = _defects(tables, occupancy, allowed, random)
     if hexagonal is None:
         motif = torch.full((n,), MOTIFS.index(name), device=device)
     else:

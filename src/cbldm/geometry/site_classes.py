@@ -32,6 +32,11 @@ class SiteClasses:
     bonds: NDArray[np.bool_]
     clashes: NDArray[np.bool_]
 
+    @property
+    def most_bonds(self) -> float:
+        """Bonds of an atom inside a cluster."""
+        return 12.0 if self.clashes.any() else float(self.bonds.sum(axis=1).max())
+
     def occupied(self, sites: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n_sites,) True on the given sites (n,)."""
         inside = np.zeros(len(self.index), dtype=bool)

@@ -15,6 +15,7 @@ from scipy.spatial import cKDTree
 from cbldm.data.cuts import frame_tables
 from cbldm.geometry.frames import frame, stack_basis
 from cbldm.geometry.site_classes import site_classes
+from cbldm.search.polyhedra import polyhedra
 from cbldm.types import FloatArray
 
 Sites = NDArray[np.int64]
@@ -35,7 +36,13 @@ def collective_moves(name: str, sites: Sites) -> list[Sites]:
     Returns:
         Occupied sites, increasing, of distinct structures other than the given one, without clashes.
     """
-    made = [*_closed(name, sites), *_facets(name, sites), *_orbits(name, sites), *_shifted_layers(name, sites)]
+    made = [
+        *polyhedra(name).regular(sites),
+        *_closed(name, sites),
+        *_facets(name, sites),
+        *_orbits(name, sites),
+        *_shifted_layers(name, sites),
+    ]
     clashes = site_classes(name).clashes
     distinct = {option.tobytes(): option for option in made}
     distinct.pop(np.sort(sites).tobytes(), None)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from cbldm.geometry.frames import FRAMES, Frame, frame
 from cbldm.models.cbldm import Sample
-from cbldm.moves import TRUST, Placement, SiteSearch
+from cbldm.search.moves import Placement, SiteSearch
 from cbldm.types import FloatArray, Pdf
 
 #: Bound of log-odds: a single draw of the latent is surer of far sites than the model is.
@@ -66,10 +66,10 @@ class Belief:
         """Negative log probability of occupied sites in nats, in the likeliest of their equivalent poses."""
         posed = self.home.site_maps[:, sites]
         inside = self.log_odds[:, posed].sum(axis=2) + self.empty[:, None]
-        best = TRUST * inside.max(axis=1)
+        best = self.search.prior.habit.trust * inside.max(axis=1)
         top = best.max()
         shape = -(top + np.log(np.mean(np.exp(best - top)))) - self.log_share
-        return float(shape) + self.search.habit(sites)
+        return float(shape) + self.search.prior.cost(sites)
 
 
 @dataclass(frozen=True)

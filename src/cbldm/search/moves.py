@@ -1,7 +1,8 @@
 """Likelihood-guided moves: atoms added to, removed from and carried between the sites of a frame.
 
 The data decide the atom count, the model the shape: what is minimised is a negative log posterior, the misfit of G(r)
-in nats plus the log-odds that the model gave each site. Every move that is tried is judged exactly: G is linear in the
+in nats, the log-odds that the model gave each site, and what the
+shape costs (`cbldm.search.habit`). Every move that is tried is judged exactly: G is linear in the
 pair counts, an added atom contributes its pairs with all others, and a carried one the same less the pair of its two
 sites. The scale is profiled out exactly, stretch, Uiso and delta2 to first order by
 projecting their tangents out of the data, and refitted between rounds.
@@ -19,12 +20,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cbldm.collective import collective_moves, least_bonds
-from cbldm.geometry.frames import frame
-from cbldm.geometry.site_classes import SiteClasses, site_classes
+from cbldm.geometry.site_classes import site_classes
 from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
 from cbldm.refine import BOUNDS, independent_points, thinned_range
+from cbldm.search.collective import collective_moves, least_bonds
+from cbldm.search.habit import ShapePrior
+from cbldm.search.neighbourhood import Neighbourhood
 from cbldm.types import FloatArray, Pdf
 
 #: Stretch values of the first scan: the first peak of bcc holds two shells, so its estimate is several percent long.
@@ -33,27 +35,23 @@ SCAN = tuple(np.round(np.arange(0.92, 1.041, 0.01), 2).tolist())
 SCAN_MOTION = ((0.004, 0.0), (0.004, 2.5), (0.009, 0.0), (0.009, 2.5))
 #: Rw that the kernel and the ideal sites leave at best: below it a lower misfit means nothing.
 MODEL_ERROR = 0.001
-#: Weight of the model's log-odds: they are independent site by site and so more certain than they should be.
-TRUST = 0.5
-#: Nats that a missing bond costs: facets are straight, which log-odds site by site cannot know. A kink costs nothing.
-COHESION = 0.6
-#: Bonds that compact clusters of N atoms lack, over N^(2/3): medians of 400 random cuts of each frame.
-COMPACT = {
-    "fcc": 8.3, "bcc": 9.4, "sc": 3.5, "hcp": 8.7, "stack": 8.6, "decahedron": 8.4, "icosahedron": 7.4,
-}  # fmt: skip
-#: Factors on COHESION in the rounds of refitting and moving, and moves per round. A cluster thinned out by vacancies
-#: has nearly the PDF of the whole one at another scale, and no single atom leads back: so rounds that hold the atoms
-#: together come first.
-ROUNDS, MOVES = (6.0, 1.5, 1.0), 60
-#: The same after a kick; the share of the atoms that a kick takes away, and puts elsewhere; and the bonds below which
-#: an atom is at the surface.
-KICKED_ROUNDS, DAMAGE, SURFACE_BONDS = (3.0, 1.0), (0.02, 0.08), 10
+#: Rounds of refitting and moving: the price in nats of each missing bond, and the Rw below which fits count as alike.
+#: A cluster thinned out by vacancies has nearly the PDF of the whole one at another scale, and no single atom leads
+#: back: so rounds that hold the atoms together, and let the shape decide between good fits, come first.
+ROUNDS = ((3.0, 0.05), (0.3, 0.02), (0.0, MODEL_ERROR))
+#: The same after collective moves and after a kick.
+LAST_ROUND, KICKED_ROUNDS = ROUNDS[-1:], ((1.0, 0.02), (0.0, MODEL_ERROR))
+#: The share of the atoms that a kick takes away, and puts elsewhere; and the bonds below which an atom is at the
+#: surface.
+DAMAGE, SURFACE_BONDS = (0.02, 0.08), 10
+#: Moves per round.
+MOVES = 60
 #: Moves for which a moved site stays where it is, and moves without a new best before a search ends.
-TENURE, PATIENCE = 6, 10
+TENURE, PATIENCE = 6, 8
 #: Collective moves in a row, and those at each turn that are followed up.
 MOST_COLLECTIVE, FOLLOWED = 3, 3
 #: Sites and atoms, each the best alone, whose exchanges are tried; and the gain in nats that counts as one.
-SHORTLIST, LEAST_GAIN = 40, 0.05
+SHORTLIST, LEAST_GAIN = 24, 0.05
 
 
 @dataclass(frozen=True)
@@ -98,20 +96,9 @@ class SiteSearch:
 
     def __init__(self, pdf: Pdf, name: str, dnn: float, log_counts: FloatArray | None = None) -> None:
         self.pdf, self.dnn = pdf, dnn
-        most = frame(name).n_sites + 1
-        sizes = np.full(most + 1, np.inf)
-        if log_counts is None:
-            sizes[5:most] = 0.0
-        else:
-            n = min(most, len(log_counts))
-            sizes[:n] = -np.asarray(log_counts)[:n]
-        # What compact clusters lack in bonds is no oddity: only more than that counts.
-        self.compact = COMPACT[name] * np.arange(most + 1) ** (2 / 3)
-        self.size_cost = sizes - COHESION * self.compact
+        self.prior = ShapePrior(name, log_counts)
         self.name, self.classes, self.least = name, site_classes(name), least_bonds(name)
         r, observed = thinned_range(pdf, 1.0)
-        clashing = self.classes.clashes.any()
-        self.kink = 6.0 if clashing else 0.5 * float(self.classes.bonds.sum(axis=1).max())
         self.r = torch.as_tensor(r, dtype=torch.float32)
         self.observed = torch.as_tensor(observed, dtype=torch.float32)
         self.observed = self.observed / self.observed.norm()
@@ -142,17 +129,12 @@ class SiteSearch:
         along = (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
         return (1 - along).clamp_min(0)
 
-    def habit(self, sites: NDArray[np.int64]) -> float:
-        """What the atom count and the missing bonds of a structure cost, in nats."""
-        missing = self.kink * len(sites) - 0.5 * float(self.classes.bonds[np.ix_(sites, sites)].sum())
-        return float(self.size_cost[len(sites)]) + COHESION * missing
-
     def place(
         self, sites: NDArray[np.int64], log_odds: FloatArray, theta: Sequence[float] | FloatArray, misfit: float
     ) -> Placement:
         """Sites with their energies: the noise is unknown, so the misfit counts by its logarithm."""
         data = 0.5 * self.n_eff * math.log(misfit + MODEL_ERROR**2)
-        prior = self.habit(sites) - TRUST * float(log_odds[sites].sum())
+        prior = self.prior.cost(sites) - self.prior.habit.trust * float(log_odds[sites].sum())
         stretch, uiso, delta2 = map(float, theta)
         return Placement(sites, log_odds, stretch, uiso, delta2, misfit, data, data + prior)
 
@@ -177,7 +159,7 @@ class SiteSearch:
     def improve(self, place: Placement) -> Placement:
         """Where single atoms are stuck, move whole facets, orbits and layers, and single atoms after that."""
         for _ in range(MOST_COLLECTIVE):
-            moved = [self._descend(start, (1.0,)) for start in self._collective(place)]
+            moved = [self._descend(start, LAST_ROUND) for start in self._collective(place)]
             best = min(moved, key=lambda trial: trial.energy, default=place)
             if best.energy > place.energy - LEAST_GAIN:
                 break
@@ -209,14 +191,14 @@ class SiteSearch:
         sites = np.flatnonzero(inside)
         bad = table.clashes[np.ix_(sites, sites)].any(axis=1)
         sites = sites[~bad]
-        if len(sites) < 5 or not np.isfinite(self.size_cost[len(sites)]):
+        if len(sites) < 5 or not np.isfinite(self.prior.sizes[len(sites)]):
             return None
         misfit = float(self._misfit(self._curve(self.counts(sites), np.array(place.theta))[0]))
         return self._descend(self.place(sites, place.log_odds, place.theta, misfit), KICKED_ROUNDS)
 
     def _collective(self, place: Placement) -> list[Placement]:
         """The structures of least energy that a collective move makes of one."""
-        options = [o for o in collective_moves(self.name, place.sites) if np.isfinite(self.size_cost[len(o)])]
+        options = [o for o in collective_moves(self.name, place.sites) if np.isfinite(self.prior.sizes[len(o)])]
         if not options:
             return []
         counts = torch.stack([self.counts(option) for option in options])
@@ -225,15 +207,15 @@ class SiteSearch:
         made = [self.place(o, place.log_odds, theta, misfit) for o, misfit in zip(options, misfits, strict=True)]
         return sorted(made, key=lambda trial: trial.energy)[:FOLLOWED]
 
-    def _descend(self, place: Placement, rounds: Sequence[float]) -> Placement:
-        """Refit and move in turn; each round has its factor on the cohesion."""
+    def _descend(self, place: Placement, rounds: Sequence[tuple[float, float]]) -> Placement:
+        """Refit and move in turn."""
         best = place
-        for factor in rounds:
+        for stage in rounds:
             place = self._refit(place)
             if place.energy < best.energy:
                 best = place
-            moved = self._search(place, factor * COHESION)
-            if np.array_equal(moved, place.sites) and factor == rounds[-1]:
+            moved = self._search(place, *stage)
+            if np.array_equal(moved, place.sites) and stage == rounds[-1]:
                 break
             place = replace(place, sites=moved)
         place = self._refit(place)
@@ -286,7 +268,7 @@ class SiteSearch:
         curves = torch.stack([f, by_size, by_uiso, by_delta2]) @ self.sines * self.damping
         return curves[0], curves[1:]
 
-    def _search(self, place: Placement, cohesion: float) -> NDArray[np.int64]:
+    def _search(self, place: Placement, cohesion: float, blur: float) -> NDArray[np.int64]:
         """The best sites that a tabu search (Glover 1989) over single moves meets, at fixed parameters."""
         theta = np.array(place.theta)
         counts = self.counts(place.sites)
@@ -295,31 +277,29 @@ class SiteSearch:
         observed = self.observed.numpy()
         kernel -= (kernel @ basis) @ basis.T
         kernel /= np.linalg.norm(counts.numpy() @ kernel)
-        state = _Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites, self.least)
-        odds = TRUST * place.log_odds[state.active]
+        state = Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites, self.least)
+        habit = self.prior.habit.tightened(cohesion)
+        odds = habit.trust * place.log_odds[state.active]
+        sizes = self.prior.sizes - habit.expected(np.arange(len(self.prior.sizes)))
         weight = 0.5 * self.n_eff
 
         def cost(misfit: Any) -> Any:
-            return weight * np.log(misfit + MODEL_ERROR**2)
+            return weight * np.log(misfit + blur**2)
 
         released = np.zeros(len(odds), dtype=np.int64)
-        lowest, sizes = np.inf, self.size_cost + (COHESION - cohesion) * self.compact
+        # Energies are told from where the search begins.
+        lowest, prior = float(cost(state.misfit())), 0.0
         best, last = state.inside.copy(), 0
         for step in range(MOVES):
             count = int(state.inside.sum())
-            prior = cohesion * (self.kink * count - 0.5 * state.n_bonds[state.inside].sum())
-            prior += sizes[count] - odds[state.inside].sum()
-            # What an atom on a site is worth.
-            value = odds + cohesion * (state.n_bonds - self.kink)
-            if step == 0:
-                lowest = float(cost(state.misfit())) + prior
-            single = cost(state.singles()) + prior + np.where(state.inside, value, -value)
-            single += np.where(state.inside, sizes[count - 1], sizes[count + 1]) - sizes[count]
+            toll = state.tolls(habit) + np.where(state.inside, odds, -odds)
+            resized = np.where(state.inside, sizes[count - 1], sizes[count + 1]) - sizes[count]
+            single = cost(state.singles()) + prior + toll + resized
             a = np.flatnonzero(~state.inside & (state.n_bonds >= self.least) & (state.n_clashes <= 1))
             b = np.flatnonzero(state.inside)
             a, b = (group[np.argsort(single[group], kind="stable")[:SHORTLIST]] for group in (a, b))
-            double = cost(state.pairwise(a, b)) + prior - value[a][:, None] + value[b]
-            double += cohesion * state.bonds[np.ix_(a, b)]
+            carried = state.carry_tolls(habit, toll, a, b) - odds[a][:, None]
+            double = cost(state.pairwise(a, b)) + prior + carried
             single[~state.inside & ((state.n_bonds < self.least) | (state.n_clashes > 0))] = np.inf
             # A move that was undone lately waits, unless it leads to the best so far.
             waits = released > step
@@ -331,6 +311,7 @@ class SiteSearch:
             energy = float(double[i, j] if carry else single[chosen[0]])
             if not np.isfinite(energy):
                 break
+            prior += float(carried[i, j] if carry else (toll + resized)[chosen[0]])
             for site in chosen:
                 state.toggle(site)
                 released[site] = step + TENURE
@@ -339,65 +320,3 @@ class SiteSearch:
             elif step - last >= PATIENCE:
                 break
         return state.active[best]
-
-
-class _Neighbourhood:
-    """All single moves from one set of occupied sites, and what each would make of the misfit.
-
-    The vectors of `kernel` are what a pair at each distance adds to G(r), whose scale is free. With R_i the sum of the
-    kernel over the pairs of site i with the atoms, adding i changes the total by R_i, taking j away by -R_j, and
-    carrying j to i by R_i - R_j - K_ij.
-    """
-
-    def __init__(
-        self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64], least: int
-    ) -> None:
-        self.least = least
-        occupied = classes.occupied(sites)
-        for _ in range(2):  # what grows from the surface by one layer, and by another on top of that
-            occupied |= classes.bonds[:, occupied].sum(axis=1) >= max(1, least - 1)
-        self.active = np.flatnonzero(occupied)
-        chosen = np.ix_(self.active, self.active)
-        self.pairs = classes.index[chosen].astype(np.int64)
-        self.bonds, self.clashes = classes.bonds[chosen].astype(np.int64), classes.clashes[chosen].astype(np.int64)
-        self.inside = np.isin(self.active, sites)
-        self.kernel, self.observed = kernel, observed
-        self.power = float(observed @ observed)
-        partners = np.zeros((len(self.active), len(kernel)), dtype=np.float32)
-        np.add.at(partners, (np.arange(len(self.active))[:, None], self.pairs[:, self.inside]), 1.0)
-        partners[:, 0] = 0.0
-        self.reach = partners @ kernel
-        self.total = 0.5 * self.reach[self.inside].sum(axis=0)
-        self.n_bonds = self.bonds[:, self.inside].sum(axis=1)
-        self.n_clashes = self.clashes[:, self.inside].sum(axis=1)
-
-    def misfit(self, along: Any = None, norm: Any = None) -> Any:
-        """Squared distance of the best scaled total from the data, or of totals with these products."""
-        along = self.observed @ self.total if along is None else along
-        norm = self.total @ self.total if norm is None else norm
-        return np.maximum(self.power - np.maximum(along, 0) ** 2 / np.maximum(norm, 1e-9), 0)
-
-    def singles(self) -> FloatArray:
-        """(n_active,) misfit after toggling each active site."""
-        sign = np.where(self.inside, -1, 1)
-        along = self.observed @ self.total + sign * (self.reach @ self.observed)
-        square = np.einsum("ij,ij->i", self.reach, self.reach)
-        return np.asarray(self.misfit(along, self.total @ self.total + 2 * sign * (self.reach @ self.total) + square))
-
-    def pairwise(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> FloatArray:
-        """(len(a), len(b)) misfit after carrying atom b to the empty site a; infinite where that cannot be."""
-        cross = np.ix_(a, b)
-        totals = (self.total + self.reach[a])[:, None] - self.reach[b] - self.kernel[self.pairs[cross]]
-        misfits = np.asarray(self.misfit(totals @ self.observed, np.einsum("abr,abr->ab", totals, totals)))
-        misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
-        misfits[self.n_bonds[a][:, None] - self.bonds[cross] < self.least] = np.inf
-        return misfits
-
-    def toggle(self, site: int) -> None:
-        """Fill an empty active site, or empty a filled one."""
-        sign = -1 if self.inside[site] else 1
-        self.total = self.total + sign * self.reach[site]
-        self.reach += sign * self.kernel[self.pairs[:, site]]
-        self.n_bonds += sign * self.bonds[:, site]
-        self.n_clashes += sign * self.clashes[:, site]
-        self.inside[site] = sign > 0

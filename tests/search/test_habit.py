@@ -1,0 +1,52 @@
+"""The prior of shapes: what is smooth costs nothing, what is rough does, and few planes are a short story."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cbldm.data.clusters import octahedron
+from cbldm.data.stream import Stream
+from cbldm.geometry.frames import FRAMES, frame
+from cbldm.geometry.site_classes import site_classes
+from cbldm.search.habit import ShapePrior, habit
+from tests.search.test_moves import damaged, sites_of
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_usual_clusters_cost_about_nothing(name: str) -> None:
+    shape = habit(name)
+    batch = Stream(5, 64, "validation", (20, 256), textbook=0.0).batch(0, name)
+    energies = [shape.energy(row.numpy()) for row in batch.occupancy]
+    # Half of them have defects, which cost; one atom in ten at random costs far more.
+    assert np.median(energies) < 15
+    rng = np.random.default_rng(0)
+    thinned = [shape.energy(row.numpy() & (rng.random(len(row)) < 0.9)) for row in batch.occupancy]
+    assert np.median(np.subtract(thinned, energies)) > 10
+
+
+def test_a_price_on_missing_bonds_is_a_price_on_missing_bonds() -> None:
+    classes, shape = site_classes("fcc"), habit("fcc")
+    sites = sites_of(octahedron(5, 1), "fcc")
+    inside = classes.occupied(sites)
+    n = len(sites)
+    missing = 6 * n - classes.bonds[np.ix_(sites, sites)].sum() / 2
+    extra = shape.tightened(0.5).energy(inside) - shape.energy(inside)
+    assert extra == pytest.approx(0.5 * (missing - shape.compact * n ** (2 / 3)))
+
+
+def test_roughness_costs_and_a_truncated_octahedron_is_cheap() -> None:
+    sites = sites_of(octahedron(5, 1), "fcc")
+    prior = ShapePrior("fcc")
+    rough = [prior.cost(damaged(sites, "fcc", 3, 3, seed)) for seed in range(5)]
+    assert min(rough) > prior.cost(sites) + 8
+
+
+def test_counts_that_cannot_be_cost_without_end() -> None:
+    log_counts = np.full(100, -np.inf)
+    log_counts[50:60] = -1.5
+    prior = ShapePrior("fcc", log_counts)
+    assert prior.sizes[55] == 1.5
+    assert np.isinf(prior.sizes[[4, 49, 60, 200]]).all()
+    assert len(prior.sizes) == frame("fcc").n_sites + 2
+    assert np.isfinite(ShapePrior("fcc").sizes[5:-1]).all()
