@@ -305,7 +305,12 @@ def train_command(
 
 @app.command("evaluate")
 def evaluate_command(
-    name: Annotated[str, typer.Argument(metavar="SET", help="textbook, offlibrary or large.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SET", help="textbook, offlibrary, large, or seen: textbook shapes of the training split."
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Folder for cases.jsonl, report.json and report.png; a run is resumed.")],
     source: Annotated[str, typer.Option(help="cbldm, library or all.")] = "cbldm",
     floor: Annotated[

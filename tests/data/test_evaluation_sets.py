@@ -12,6 +12,7 @@ from cbldm.data.evaluation_sets import (
     OFF_CENTRE,
     SETS,
     SIZES,
+    TEXTBOOK_SIZES,
     Case,
     CaseKey,
     case_keys,
@@ -56,7 +57,7 @@ def check_disjoint(cases):
 
 
 def check_off_library(cases):
-    lowest, highest = SIZES[cases[0].key.set_name]
+    lowest, highest = TEXTBOOK_SIZES if cases[0].key.set_name == "textbook" else SIZES[cases[0].key.set_name]
     enumerated = {fingerprint(cluster.positions) for cluster in textbook_clusters(highest)}
     for case in cases:
         assert fingerprint(case.cluster.positions) not in enumerated
@@ -109,6 +110,15 @@ def test_every_case_is_unseen_and_off_the_library(name):
     sizes = np.array([case.cluster.n_atoms for case in cases if case.key.category != "relaxed"])
     assert np.all(np.histogram(sizes, 4, (lowest, highest + 1))[0] > 0.15 * len(sizes)), "small and large ones"
     assert all(name_motif(case.positions) == case.cluster.motif for case in cases)
+
+
+def test_seen_shapes_are_those_of_the_training_split_and_no_others(textbook):
+    seen = case_keys("seen")
+    assert len(seen) > 3 * len(textbook)
+    first = [make_case(key) for key in seen[:30]]
+    assert all(in_split(shape_hash(case.cluster.positions), "train") for case in first)
+    held_out = {shape_hash(case.cluster.positions) for case in textbook}
+    assert not held_out & {shape_hash(case.cluster.positions) for case in first}
 
 
 @pytest.mark.parametrize("share", [0.0, pytest.param(0.5, marks=pytest.mark.slow)])
@@ -201,7 +211,7 @@ def test_noise_is_at_its_floor(offlibrary):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("moon",), "no evaluation set 'moon'; allowed are textbook, offlibrary, large"),
+        (("moon",), "no evaluation set 'moon'; allowed are textbook, offlibrary, large, seen"),
         (("textbook", 0), "limit is 0; allowed are 1 and more"),
         (("textbook", 1, -1), "seed is -1; allowed are 0 and more"),
     ],

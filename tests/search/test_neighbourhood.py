@@ -31,7 +31,7 @@ def test_every_move_is_judged_as_if_computed_anew(name: str) -> None:
     kernel = rng.normal(size=(len(classes.distances), 40)).astype(np.float32)
     kernel[0] = 0
     observed = rng.normal(size=40).astype(np.float32) - kernel.sum(axis=0) / 20
-    state = Neighbourhood(classes, kernel, observed, sites, 3)
+    state = Neighbourhood(classes, lambda found: kernel[found], observed, sites, 3)
 
     def direct(chosen: np.ndarray) -> float:
         total = kernel[classes.index[np.ix_(chosen, chosen)]].sum(axis=(0, 1)) / 2
@@ -68,7 +68,7 @@ def test_every_move_is_charged_what_the_shape_then_costs(name: str) -> None:
     classes, shape = site_classes(name), habit(name).tightened(0.7)
     sites = ball(name, 40)
     kernel = np.zeros((len(classes.distances), 4), dtype=np.float32)
-    state = Neighbourhood(classes, kernel, np.ones(4, dtype=np.float32), sites, 3)
+    state = Neighbourhood(classes, lambda found: kernel[found], np.ones(4, dtype=np.float32), sites, 3)
 
     def direct(chosen: np.ndarray) -> float:
         inside = classes.occupied(chosen)

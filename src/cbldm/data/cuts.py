@@ -153,7 +153,7 @@ def draw(
     if name == "stack":
         allowed, hexagonal = _stackings(tables, n, random)
     elif name == "icosahedron":
-        allowed &= _icosahedral_levels(device)[0] >= 0
+        allowed &= icosahedral_levels(device)[0] >= 0
     share = allowed.float().mean(dim=1)
     radius = (3 * target / (4 * np.pi * tables.density * share)) ** (1 / 3)
     centre = _centres(tables, n, random)
@@ -284,7 +284,7 @@ def _stack_motif(tables: Tables, occupancy: torch.Tensor, hexagonal: torch.Tenso
 
 def _incomplete_shells(tables: Tables, target: torch.Tensor, random: Random) -> torch.Tensor:
     """Complete Mackay shells and a patch of the next, in Mackay or anti-Mackay stacking, filled up to the target."""
-    shell, cover = _icosahedral_levels(random.device)
+    shell, cover = icosahedral_levels(random.device)
     sizes = torch.tensor([1, 13, 55, 147, 309, 561], device=random.device)
     full = (sizes[None] <= target[:, None]).sum(dim=1) - 1
     hcp_cover = (random.uniform(len(target)) < 0.4) & (full >= 1) & (full <= 3)
@@ -332,7 +332,7 @@ def _recentre(tables: Tables, occupancy: torch.Tensor) -> tuple[torch.Tensor, to
 
 
 @cache
-def _icosahedral_levels(device: str) -> tuple[torch.Tensor, torch.Tensor]:
+def icosahedral_levels(device: str) -> tuple[torch.Tensor, torch.Tensor]:
     """For each icosahedral site its Mackay shell, and the shell that it covers in hcp stacking; -1 where none."""
     sites = frame("icosahedron").sites
 
@@ -362,15 +362,30 @@ def frame_tables(name: str, device: str = "cpu") -> Tables:
         for shift, turn in zip(translations, turns, strict=True)
     ])  # fmt: skip
     shifted = torch.where(gaps.amin(dim=2) < 1e-3, gaps.argmin(dim=2), torch.full_like(gaps[:, :, 0], n).long())
+    centres = torch.as_tensor(_special_centres(home), dtype=torch.float32, device=device)
+    density = float((sites.norm(dim=1) < 3.5).sum()) / (4 / 3 * np.pi * 3.5**3)
+    return Tables(
+        sites,
+        bonds[:, :n].bfloat16(),
+        clashes.bfloat16(),
+        frame_planes(name, device),
+        centres,
+        shifted,
+        translations,
+        density,
+    )
+
+
+@cache
+def frame_planes(name: str, device: str = "cpu") -> Planes:
+    """Planes of a frame on a device, made once."""
+    home = frame(name)
     heights, normals, family = _decahedral_planes(home) if name == "decahedron" else _flat_planes(home)
-    planes = Planes(
+    return Planes(
         torch.as_tensor(heights, dtype=torch.float32, device=device),
         torch.as_tensor(normals, dtype=torch.float32, device=device),
         torch.as_tensor(family, device=device),
     )
-    centres = torch.as_tensor(_special_centres(home), dtype=torch.float32, device=device)
-    density = float((sites.norm(dim=1) < 3.5).sum()) / (4 / 3 * np.pi * 3.5**3)
-    return Tables(sites, bonds[:, :n].bfloat16(), clashes.bfloat16(), planes, centres, shifted, translations, density)
 
 
 def _flat_planes(home: Frame) -> tuple[FloatArray, FloatArray, np.ndarray]:

@@ -1,9 +1,10 @@
-"""The sets that results are measured on: made from a seed, and only of shapes that no training run ever sees.
+"""The sets that results are measured on: made from a seed, and but for one of shapes that no training run ever sees.
 
-``textbook`` holds the test shapes of the seven families. ``offlibrary`` holds equally many of seven kinds of cluster
-that are in no enumeration: cuts off the centre, faults, twins, defects, decahedra, icosahedra with an incomplete shell,
-and surfaces relaxed by EMT. ``large`` holds the same kinds beyond the sizes that are trained on. A case is made from
-its key alone, so a set never has to be made as a whole.
+``seen`` is that one: textbook shapes of the training split, to see that what was learnt is there. ``textbook`` holds
+the test shapes of the seven families. ``offlibrary`` holds equally many of seven kinds of cluster that are in no
+enumeration: cuts off the centre, faults, twins, defects, decahedra, icosahedra with an incomplete shell, and surfaces
+relaxed by EMT. ``large`` holds the same kinds beyond the sizes that are trained on. A case is made from its key alone,
+so a set never has to be made as a whole.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from cbldm.data.large_clusters import large_cuts
 from cbldm.data.noise import noise_at_floor
 from cbldm.data.pdf_files import pdf_from_arrays
 from cbldm.data.relaxation import BULK_BOND, relax_emt
-from cbldm.data.splits import in_split
+from cbldm.data.splits import Split, in_split
 from cbldm.errors import CbldmError, InputError
 from cbldm.geometry.fingerprint import fingerprint, fingerprints, shape_hash
 from cbldm.geometry.frames import FRAME_OF_MOTIF
@@ -33,13 +34,16 @@ from cbldm.geometry.motif import name_motif
 from cbldm.physics.fast import fast_gr
 from cbldm.types import MOTIFS, Cluster, FloatArray, Instrument, Pdf
 
-SETS = ("textbook", "offlibrary", "large")
-#: The kinds of ``offlibrary`` and ``large``; those of ``textbook`` are the families.
+SETS = ("textbook", "offlibrary", "large", "seen")
+#: The sets of textbook shapes, with the split that each is from.
+TEXTBOOK_SPLIT: dict[str, Split] = {"textbook": "test", "seen": "train"}
+#: The kinds of ``offlibrary`` and ``large``; those of the textbook sets are the families.
 KINDS = ("off-centre", "fault", "twin", "defects", "decahedron", "icosahedron", "relaxed")
 #: Cases of each kind.
 CASES_PER_KIND = {"offlibrary": 45, "large": 8}
 #: Atom counts, and the number of equal strata of them that consecutive cases of a kind go through.
-SIZES = {"textbook": (5, 256), "offlibrary": (20, 256), "large": (257, 1000)}
+TEXTBOOK_SIZES = (5, 256)
+SIZES = {"offlibrary": (20, 256), "large": (257, 1000)}
 N_STRATA = {"offlibrary": 5, "large": 4}
 #: Largest cluster that is relaxed by EMT.
 MOST_RELAXED = 500
@@ -71,7 +75,7 @@ class CaseKey:
     Attributes:
         set_name: One of `SETS`.
         seed: Seed of the set.
-        category: One of `KINDS`, or in ``textbook`` a family.
+        category: One of `KINDS`, or in the textbook sets a family.
         number: Running number within the category.
     """
 
@@ -136,7 +140,7 @@ class Case:
 def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[CaseKey]:
     """The cases of a set in an order whose every beginning is a fair sample.
 
-    ``offlibrary`` and ``large`` go round their kinds; ``textbook`` is shuffled.
+    ``offlibrary`` and ``large`` go round their kinds; the textbook sets are shuffled.
 
     Args:
         set_name: One of `SETS`.
@@ -156,8 +160,8 @@ def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[Ca
         raise InputError(f"limit is {limit}; allowed are 1 and more, or none")
     if seed < 0:
         raise InputError(f"seed is {seed}; allowed are 0 and more")
-    if set_name == "textbook":
-        shelf = _textbook_shelf()
+    if set_name in TEXTBOOK_SPLIT:
+        shelf = _textbook_shelf(TEXTBOOK_SPLIT[set_name])
         ordered = [CaseKey(set_name, seed, family, i) for family in sorted(shelf) for i in range(len(shelf[family]))]
         keys = [ordered[i] for i in np.random.default_rng(seed).permutation(len(ordered))]
     else:
@@ -169,7 +173,7 @@ def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[Ca
 def make_case(key: CaseKey) -> Case:
     """Make the case of a key; the same key always gives the same case.
 
-    Random are the element, the strain and the measurement, and but in ``textbook`` the shape.
+    Random are the element, the strain and the measurement, and but in the textbook sets the shape.
 
     Raises:
         CbldmError: No cluster that belongs into the set was found within a bounded number of tries.
@@ -222,8 +226,8 @@ def simulate_case(case: Case, floor: float) -> Pdf:
 
 
 def _shape(key: CaseKey) -> Cluster:
-    if key.set_name == "textbook":
-        return _textbook_shelf()[key.category][key.number]
+    if key.set_name in TEXTBOOK_SPLIT:
+        return _textbook_shelf(TEXTBOOK_SPLIT[key.set_name])[key.category][key.number]
     rng = key.rng("shape")
     if key.category == "defects":
         clusters = _defective(key, rng)
@@ -307,10 +311,10 @@ def _belongs(key: CaseKey, cluster: Cluster) -> bool:
 
 
 @cache
-def _textbook_shelf() -> dict[str, list[Cluster]]:
-    """The textbook clusters of the test split by family, smallest first."""
+def _textbook_shelf(split: Split) -> dict[str, list[Cluster]]:
+    """The textbook clusters of a split by family, smallest first."""
     shelf: dict[str, list[Cluster]] = {}
-    for cluster in textbook_clusters(SIZES["textbook"][1]):
-        if in_split(shape_hash(cluster.positions), "test"):
+    for cluster in textbook_clusters(TEXTBOOK_SIZES[1]):
+        if in_split(shape_hash(cluster.positions), split):
             shelf.setdefault(cluster.family, []).append(cluster)
     return shelf

@@ -12,11 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from cbldm.data.cuts import frame_tables
 from cbldm.geometry.frames import frame, stack_basis
 from cbldm.geometry.site_classes import site_classes
 from cbldm.search.polyhedra import polyhedra
-from cbldm.types import FloatArray
 
 Sites = NDArray[np.int64]
 
@@ -58,14 +56,14 @@ def _closed(name: str, sites: Sites) -> list[Sites]:
     """All hollows of at least so many bonds filled, atoms of less than so many dropped."""
     classes = site_classes(name)
     inside = classes.occupied(sites)
-    bonds = classes.bonds[:, inside].sum(axis=1)
+    bonds = classes.n_bonds(inside)
     made = [np.flatnonzero(inside | classes.hollows(inside, least)) for least in range(5, 12)]
     return made + [np.flatnonzero(inside & (bonds >= least)) for least in range(4, 7)]
 
 
 def _facets(name: str, sites: Sites) -> list[Sites]:
     """The outermost layer along each plane taken away, and the next layer put on."""
-    classes, heights = site_classes(name), _plane_heights(name)
+    classes, heights = site_classes(name), polyhedra(name).heights
     inside = classes.occupied(sites)
     free = classes.hollows(inside, least_bonds(name))
     made = []
@@ -98,7 +96,7 @@ def _orbits(name: str, sites: Sites) -> list[Sites]:
     """Each orbit of the frame's symmetry that touches the surface, filled and emptied as a whole."""
     classes = site_classes(name)
     inside = classes.occupied(sites)
-    bonds = classes.bonds[:, inside].sum(axis=1)
+    bonds = classes.n_bonds(inside)
     surface = (inside & (bonds < 10)) | (~inside & (bonds >= least_bonds(name)))
     made = []
     for orbit in _orbit_table(name):
@@ -114,12 +112,6 @@ def _shifted_layers(name: str, sites: Sites) -> list[Sites]:
     """A stack with one layer, or all above it, carried to other letters or turned over."""
     moved = layer_shifts(name)[:, sites].astype(np.int64)
     return [np.unique(row[row >= 0]) for row in moved if (row < 0).mean() < MOST_LOST]
-
-
-@cache
-def _plane_heights(name: str) -> FloatArray:
-    """(n_sites, n_planes) heights along the planes that cut clusters out of a frame."""
-    return np.asarray(frame_tables(name).planes.heights.double().numpy())
 
 
 @cache

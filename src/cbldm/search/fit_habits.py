@@ -52,7 +52,7 @@ def flips(
         (n,) sites and (n, 2 width) differences: with the atom less without.
     """
     bonds, clashes = classes.bonds, classes.clashes
-    n_bonds, n_clashes = bonds[:, inside].sum(axis=1), clashes[:, inside].sum(axis=1)
+    n_bonds, n_clashes = classes.n_bonds(inside), classes.n_clashes(inside)
     sites = np.flatnonzero(inside | (~inside & (n_clashes == 0) & (n_bonds >= least)))
     differences = np.zeros((len(sites), 2 * width))
     for row, site in zip(differences, sites, strict=True):
@@ -73,8 +73,8 @@ def flips(
 
 def histogram(classes: SiteClasses, inside: NDArray[np.bool_], width: int) -> FloatArray:
     """(2 width,) number of atoms with each number of bonds, and of free sites."""
-    n_bonds = classes.bonds[:, inside].sum(axis=1)
-    free = ~inside & ~classes.clashes[:, inside].any(axis=1)
+    n_bonds = classes.n_bonds(inside)
+    free = ~inside & (classes.n_clashes(inside) == 0)
     parts = [np.bincount(n_bonds[chosen], minlength=width) for chosen in (inside, free)]
     return np.concatenate(parts).astype(float)
 
@@ -101,9 +101,8 @@ def fit_habit(name: str, model: CbLdm) -> dict[str, Any]:
     differences, present, odds = [], [], []
     for row in range(CLUSTERS):
         inside = batch.occupancy[row].numpy()
-        n_atoms, generator = int(inside.sum()), torch.Generator().manual_seed(row)
         pdf, conditions = batch.pdf[row : row + 1], batch.conditions[row : row + 1]
-        drawn = model.draw_in_frame(FRAMES.index(name), pdf, conditions, 1, generator, n_atoms=(n_atoms, n_atoms))
+        drawn = model.draw_in_frame(FRAMES.index(name), pdf, conditions, 1, torch.Generator().manual_seed(row))
         if not drawn:
             continue
         sites, rows = flips(classes, inside, least, width)

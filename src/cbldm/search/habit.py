@@ -53,8 +53,8 @@ class Habit:
         Args:
             inside: (n_sites,) True where there is an atom.
         """
-        bonds = self.classes.bonds[:, inside].sum(axis=1)
-        free = ~inside & ~self.classes.clashes[:, inside].any(axis=1)
+        bonds = self.classes.n_bonds(inside)
+        free = ~inside & (self.classes.n_clashes(inside) == 0)
         found = self.atom[bonds[inside]].sum() + self.free[bonds[free]].sum()
         return float(found) - float(self.expected(np.array(inside.sum())))
 

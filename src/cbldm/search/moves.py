@@ -114,16 +114,17 @@ class SiteSearch:
         found[0] = 0.0
         return torch.as_tensor(found, dtype=torch.float32)
 
-    def _transform(self, stretch: float, uiso: float, delta2: float) -> Tensor:
-        """(n_classes, n_q) what a pair at each distance adds to F(Q), but for a constant; zero for the first."""
-        d = (self.dnn * stretch * self.distances).clamp_min(0.1)
+    def _waves(self, distances: Tensor, stretch: float, uiso: float, delta2: float) -> Tensor:
+        """(n, n_r) what a pair at each distance (n,) adds to G(r), but for a constant; zero for the distance zero."""
+        d = (self.dnn * stretch * distances).clamp_min(0.1)
         variance = 2 * uiso * relative_variance(d, 0.0, delta2, self.pdf.instrument.qbroad).clamp_min(0.0)
         waves = torch.exp(-0.5 * variance[:, None] * self.q**2) * torch.sin(d[:, None] * self.q) / d[:, None]
-        waves[0] = 0.0
-        return waves
+        waves[distances == 0] = 0.0
+        return waves @ self.sines * self.damping
 
     def _curves(self, counts: Tensor, stretch: float, uiso: float, delta2: float) -> Tensor:
-        return (counts @ self._transform(stretch, uiso, delta2)) @ self.sines * self.damping
+        found = counts.reshape(-1, counts.shape[-1]).any(dim=0)
+        return counts[..., found] @ self._waves(self.distances[found], stretch, uiso, delta2)
 
     def _misfit(self, curves: Tensor) -> Tensor:
         along = (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
@@ -182,7 +183,7 @@ class SiteSearch:
         if other is not None:
             inside = np.where(rng.random(len(inside)) < 0.5, inside, table.occupied(other.sites))
         else:
-            bonds = table.bonds[:, inside].sum(axis=1)
+            bonds = table.n_bonds(inside)
             hollow = np.flatnonzero(table.hollows(inside, self.least))
             surface = np.flatnonzero(inside & (bonds < SURFACE_BONDS))
             n = max(2, round(rng.uniform(*DAMAGE) * len(place.sites)))
@@ -270,14 +271,16 @@ class SiteSearch:
 
     def _search(self, place: Placement, cohesion: float, blur: float) -> NDArray[np.int64]:
         """The best sites that a tabu search (Glover 1989) over single moves meets, at fixed parameters."""
-        theta = np.array(place.theta)
-        counts = self.counts(place.sites)
-        kernel = (self._transform(*theta) @ self.sines * self.damping).numpy()
-        basis = np.linalg.qr(self._curve(counts, theta)[1].double().numpy().T)[0].astype(np.float32)
-        observed = self.observed.numpy()
-        kernel -= (kernel @ basis) @ basis.T
-        kernel /= np.linalg.norm(counts.numpy() @ kernel)
-        state = Neighbourhood(self.classes, kernel, observed - basis @ (basis.T @ observed), place.sites, self.least)
+        curve, slopes = self._curve(self.counts(place.sites), np.array(place.theta))
+        basis = np.linalg.qr(slopes.double().numpy().T)[0].astype(np.float32)
+        unit = curve.numpy() - basis @ (basis.T @ curve.numpy())
+
+        def kernel(found: NDArray[np.int64]) -> FloatArray:
+            waves = self._waves(self.distances[found], *place.theta).numpy()
+            return np.asarray((waves - (waves @ basis) @ basis.T) / np.linalg.norm(unit))
+
+        observed = self.observed.numpy() - basis @ (basis.T @ self.observed.numpy())
+        state = Neighbourhood(self.classes, kernel, observed, place.sites, self.least)
         habit = self.prior.habit.tightened(cohesion)
         odds = habit.trust * place.log_odds[state.active]
         sizes = self.prior.sizes - habit.expected(np.arange(len(self.prior.sizes)))

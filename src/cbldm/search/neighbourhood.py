@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,37 +23,50 @@ class Neighbourhood:
     The vectors of `kernel` are what a pair at each distance adds to G(r), whose scale is free. With R_i the sum of the
     kernel over the pairs of site i with the atoms, adding i changes the total by R_i, taking j away by -R_j, and
     carrying j to i by R_i - R_j - K_ij.
+
+    Args:
+        classes: The frame's distances, bonds and clashes.
+        kernel: Gives (n, n_r) for n classes of distances; zero for the first class, a site with itself.
+        observed: (n_r,) the data.
+        sites: (n_atoms,) occupied sites.
+        least: Bonds that a site needs for an atom to come to it.
     """
 
     def __init__(
-        self, classes: SiteClasses, kernel: FloatArray, observed: FloatArray, sites: NDArray[np.int64], least: int
+        self,
+        classes: SiteClasses,
+        kernel: Callable[[NDArray[np.int64]], FloatArray],
+        observed: FloatArray,
+        sites: NDArray[np.int64],
+        least: int,
     ) -> None:
         self.least = least
         occupied = classes.occupied(sites)
-        for _ in range(2):  # what grows from the surface by one layer, and by another on top of that
-            occupied |= classes.bonds[:, occupied].sum(axis=1) >= max(1, least - 1)
-        occupied &= classes.clashes[:, sites].sum(axis=1) <= MOST_CLASHES
+        for bonds in (max(1, least - 1), least):  # what grows from the surface by one layer, and on top of that
+            occupied |= classes.n_bonds(occupied) >= bonds
+        inside = classes.occupied(sites)
+        n_bonds, n_clashes = classes.n_bonds(inside), classes.n_clashes(inside)
+        occupied &= n_clashes <= MOST_CLASHES
         self.active = np.flatnonzero(occupied)
         chosen = np.ix_(self.active, self.active)
-        self.pairs = classes.index[chosen]
-        self.bonds, self.clashes = classes.bonds[chosen].astype(np.int8), classes.clashes[chosen].astype(np.int8)
-        self.touching = (self.bonds + self.clashes).astype(bool)
+        pairs = classes.index[chosen]
+        found = np.bincount(pairs.ravel(), minlength=len(classes.distances)) > 0
+        self.pairs = (np.cumsum(found) - 1).astype(np.int16)[pairs]
+        self.kernel, self.observed = kernel(np.flatnonzero(found)), observed
+        self.bonds, self.clashes = classes.bonds[chosen].view(np.int8), classes.clashes[chosen].view(np.int8)
+        self.touching = (self.bonds | self.clashes).view(bool)
         np.fill_diagonal(self.touching, True)
         # Most pairs of sites are not linked.
-        clashing = bool(self.clashes.any())
-        self.bond_links = csc_array(self.bonds.astype(float))
-        self.clash_links = csc_array(self.clashes.astype(float)) if clashing else None
-        self.inside = np.isin(self.active, sites)
-        self.kernel, self.observed = kernel, observed
+        self.bond_links = csc_array(self.bonds, dtype=float)
+        self.clash_links = csc_array(self.clashes, dtype=float) if classes.clashing.size else None
+        self.inside = inside[self.active]
+        self.n_bonds, self.n_clashes = n_bonds[self.active], n_clashes[self.active]
         self.power = float(observed @ observed)
-        n, rows = len(self.active), np.arange(len(self.active))[:, None]
-        partners = np.bincount((self.pairs[:, self.inside] + rows * len(kernel)).ravel(), minlength=n * len(kernel))
+        n, k = len(self.active), len(self.kernel)
+        partners = np.bincount((self.pairs[:, self.inside] + k * np.arange(n)[:, None]).ravel(), minlength=n * k)
         partners = partners.reshape(n, -1).astype(np.float32)
-        partners[:, 0] = 0.0
-        self.reach = partners @ kernel
+        self.reach = partners @ self.kernel
         self.total = 0.5 * self.reach[self.inside].sum(axis=0)
-        self.n_bonds = self.bonds[:, self.inside].sum(axis=1, dtype=np.int64)
-        self.n_clashes = self.clashes[:, self.inside].sum(axis=1, dtype=np.int64)
 
     def misfit(self, along: Any = None, norm: Any = None) -> Any:
         """Squared distance of the best scaled total from the data, or of totals with these products."""

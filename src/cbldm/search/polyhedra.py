@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from cbldm.data.cuts import _icosahedral_levels, frame_tables
+from cbldm.data.cuts import frame_planes, icosahedral_levels
 from cbldm.geometry.frames import frame, stack_basis
 from cbldm.types import FloatArray
 
@@ -30,7 +30,7 @@ class Polyhedra:
 
     def __init__(self, name: str) -> None:
         self.name, self.sites = name, frame(name).sites
-        planes = frame_tables(name).planes
+        planes = frame_planes(name)
         self.heights = planes.heights.double().numpy()
         self.normals = planes.normals.double().numpy()
         self.family = planes.family.numpy()
@@ -41,7 +41,7 @@ class Polyhedra:
         self.kind = np.unique(np.stack([merged, slope], axis=1), axis=0, return_inverse=True)[1].ravel()
         self.plain = np.ones(len(self.sites), dtype=bool)
         if name == "icosahedron":
-            self.plain = _icosahedral_levels("cpu")[0].numpy() >= 0
+            self.plain = icosahedral_levels("cpu")[0].numpy() >= 0
         self.layers = _layers(self.sites) if name == "stack" else None
 
     def limits(self, sites: Sites) -> FloatArray:
