@@ -25,7 +25,7 @@ IntArray = NDArray[np.int64]
 SCREENING_ATOMS, N_IMPROVED, N_POLISHED = 60, 64, 8
 #: An RMSD below this (nearest-neighbour distances) means that the clusters are alike; if they are not, closest points
 #: mislead, and this many poses are also polished as they are.
-ALIKE, N_UNALIKE = 0.2, 24
+ALIKE, N_UNALIKE = 0.2, 6
 #: Distance (nearest-neighbour distances) beyond which an atom counts as unmatched while poses are judged.
 SCREENING_REACH = 0.6
 #: An RMSD below this (nearest-neighbour distances) is a perfect fit and ends the search.
@@ -112,7 +112,7 @@ def align(reference: FloatArray, other: FloatArray, *, good_enough: float = 0.0)
     for number, pose in enumerate(np.concatenate([improved, poses[:N_UNALIKE]])):
         if best_rmsd <= enough or (number >= len(improved) and best_rmsd < ALIKE * dnn):
             break
-        turned, order = _polish(tree, home, away, pose)
+        turned, order = _polish(tree, home, away, pose, ALIKE * dnn)
         rmsd = float(np.sqrt(np.mean(np.sum(np.square(away[order] @ turned.T - home), axis=1))))
         if rmsd < best_rmsd - PERFECT * dnn:
             best_rmsd, best_pose, best_order = rmsd, turned, order
@@ -209,11 +209,20 @@ def _sample(n_atoms: int) -> IntArray:
     return np.unique(np.linspace(0, n_atoms - 1, min(n_atoms, SCREENING_ATOMS)).round().astype(np.int64))
 
 
-def _polish(tree: cKDTree, home: FloatArray, away: FloatArray, pose: FloatArray) -> tuple[FloatArray, IntArray]:
-    """Alternate one-to-one assignment and best rotation until the labels stay; centred clusters of equal count."""
-    order = _assignment(tree, home, away @ pose.T)
+def _polish(
+    tree: cKDTree, home: FloatArray, away: FloatArray, pose: FloatArray, alike: float
+) -> tuple[FloatArray, IntArray]:
+    """Alternate one-to-one assignment and best rotation until the labels stay; centred clusters of equal count.
+
+    Of clusters that are not alike the labels wander for long and gain little: less than a hundredth ends it.
+    """
+    order, before = _assignment(tree, home, away @ pose.T), np.inf
     for _ in range(MAX_ROUNDS):
         pose = best_rotation(home, away[order])
+        rmsd = float(np.sqrt(np.mean(np.sum(np.square(away[order] @ pose.T - home), axis=1))))
+        if rmsd > alike and rmsd > 0.99 * before:
+            break
+        before = rmsd
         renewed = _assignment(tree, home, away @ pose.T)
         if np.array_equal(renewed, order):
             break

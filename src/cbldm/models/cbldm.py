@@ -30,6 +30,10 @@ BLOCK = 32
 MATRIX_SIGMA, MATRIX_WEIGHT = 0.004, 0.5
 
 
+#: Added to the probability of every frame before frames are drawn: of 64 samples each gets one at least.
+FRAME_DOUBT = 0.02
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything that shapes the network.
@@ -319,7 +323,9 @@ class CbLdm(nn.Module):
         Returns:
             Structures in the order in which they were drawn, fewer than n where a draw is empty.
         """
-        chosen = systematic(self.frame_share(self.estimates(pdf, conditions)[0]), n, generator)
+        # A particle unlike the training data can look like the wrong motif with certainty.
+        share = self.frame_share(self.estimates(pdf, conditions)[0]) + FRAME_DOUBT
+        chosen = systematic(share, n, generator)
         samples: list[Sample] = []
         for index in chosen.unique().tolist():
             k = int((chosen == index).sum())
