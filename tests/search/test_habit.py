@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from cbldm.data.clusters import octahedron
+from cbldm.data.clusters import octahedron, textbook_clusters
 from cbldm.data.stream import Stream
 from cbldm.geometry.frames import FRAMES, frame
 from cbldm.geometry.site_classes import site_classes
-from cbldm.search.habit import ShapePrior, habit
+from cbldm.search.habit import BOUNDED, DISTANCE, ShapePrior, habit
 from tests.search.test_moves import damaged, sites_of
 
 
@@ -40,6 +40,17 @@ def test_roughness_costs_and_a_truncated_octahedron_is_cheap() -> None:
     prior = ShapePrior("fcc")
     rough = [prior.cost(damaged(sites, "fcc", 3, 3, seed)) for seed in range(5)]
     assert min(rough) > prior.cost(sites) + 8
+
+
+def test_a_thin_prism_is_no_odder_than_its_planes_say() -> None:
+    """Its edges are sharp, which costs much bond by bond; but it is one of few that planes bound."""
+    prior = ShapePrior("hcp")
+    thin = next(c for c in textbook_clusters(256) if c.motif == "hcp" and c.n_atoms == 28)
+    sites = sites_of(thin, "hcp")
+    local = prior.habit.energy(prior.habit.classes.occupied(sites))
+    assert local > BOUNDED
+    assert prior.cost(sites) <= BOUNDED + 4 * DISTANCE
+    assert min(prior.cost(np.delete(sites, k)) for k in range(0, 28, 5)) > prior.cost(sites)
 
 
 def test_counts_that_cannot_be_cost_without_end() -> None:

@@ -21,7 +21,8 @@ def test_textbook_clusters_are_bounded_by_planes_at_few_distances() -> None:
             continue
         missing, distances = polyhedra(home.name).description(np.flatnonzero(occupied))
         assert missing == 0, cluster.name
-        assert distances <= 3, cluster.name
+        # hcp prisms have three pairs of sides, and no centre of inversion that would make the two of a pair equal.
+        assert 1 <= distances <= (7 if home.name == "hcp" else 3), cluster.name
         found[home.name] += 1
     assert all(n > 0 for name, n in found.items() if name != "stack")
 
@@ -58,3 +59,23 @@ def test_a_stack_continues_in_its_own_letters() -> None:
     assert crystal[ball].all()
     assert set(layer[crystal]) == set(layer[ball])
     assert (letter[crystal] == abs(layer[crystal] - middle) % 3).all()
+
+
+def test_a_prism_of_another_length_is_one_step_away() -> None:
+    hull, home = polyhedra("hcp"), frame("hcp")
+    ribbons = [c for c in textbook_clusters(256) if c.motif == "hcp" and 90 < c.n_atoms < 130]
+    found = 0
+    for cluster in ribbons[:6]:
+        occupied = home.occupy(cluster.positions)
+        if occupied is None:
+            continue
+        truth = np.flatnonzero(occupied)
+        options = hull.prisms(truth)
+        found += 1
+        assert any(np.array_equal(option, truth) for option in options)
+        # Shorter and longer by whole layers, and every one filled.
+        assert min(map(len, options)) < 0.9 * len(truth)
+        assert max(map(len, options)) > 1.1 * len(truth)
+        assert all(hull.description(option)[0] == 0 for option in options[::40])
+    assert found > 2
+    assert polyhedra("fcc").prisms(sites_of(octahedron(5, 1), "fcc")) == []

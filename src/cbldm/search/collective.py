@@ -36,6 +36,7 @@ def collective_moves(name: str, sites: Sites) -> list[Sites]:
     """
     made = [
         *polyhedra(name).regular(sites),
+        *polyhedra(name).prisms(sites),
         *_closed(name, sites),
         *_facets(name, sites),
         *_orbits(name, sites),

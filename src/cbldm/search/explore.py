@@ -110,7 +110,10 @@ def explore(
         odds = np.stack([MOST_ODDS * np.tanh(sample.log_odds / MOST_ODDS) for sample in mine])
         search = SiteSearch(pdf, name, dnn, log_counts[FRAMES.index(name)])
         belief = Belief(frame(name), odds, len(mine) / len(samples), search)
-        places = search.start([(sample.sites, row) for sample, row in zip(mine, odds, strict=True)])
+        # Moves follow what all samples say together: each alone holds to its own atom count.
+        chance = (1 / (1 + np.exp(-odds))).mean(axis=0)
+        pooled = np.log(chance) - np.log1p(-chance)
+        places = search.start([(sample.sites, pooled) for sample in mine])
         drawn += [
             _Work(Explored(sample, place, belief.cost(place.sites), 0), search, belief)
             for sample, place in zip(mine, places, strict=True)

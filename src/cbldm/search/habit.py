@@ -25,6 +25,9 @@ from cbldm.types import FloatArray
 #: Nats that each distance costs that has to be told of the planes that bound a cluster, up to so many distances; and
 #: how many distances a missing atom counts as.
 DISTANCE, MOST_DISTANCES, FLAW = 1.0, 10, 1.5
+#: Nats beyond which a cluster that planes bound is no odder, however thin it is or sharp its edges are, and what each
+#: atom adds that is missing from it.
+BOUNDED, VACANCY = 4.0, 5.0
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,9 @@ class ShapePrior:
     def cost(self, sites: NDArray[np.int64]) -> float:
         """Negative log probability of occupied sites (n_atoms,), up to a constant."""
         missing, distances = self.polyhedra.description(sites)
-        rough = min(DISTANCE * MOST_DISTANCES, DISTANCE * (distances + FLAW * missing))
-        return float(self.sizes[len(sites)]) + self.habit.energy(self.habit.classes.occupied(sites)) + rough
+        told = DISTANCE * min(MOST_DISTANCES, distances + FLAW * missing)
+        rough = self.habit.energy(self.habit.classes.occupied(sites))
+        return float(self.sizes[len(sites)]) + told + min(rough, BOUNDED + VACANCY * missing)
 
 
 @cache

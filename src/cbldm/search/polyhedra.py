@@ -7,6 +7,7 @@ of its kind: each plane distance of its own is one more number to say.
 from __future__ import annotations
 
 from functools import cache
+from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,12 +62,12 @@ class Polyhedra:
         np.add.at(votes, (layer[sites], letter[sites]), 1)
         return np.asarray((votes.argmax(axis=1)[layer] == letter) & (votes.sum(axis=1)[layer] > 0))
 
-    def distances(self, sites: Sites, limits: FloatArray) -> FloatArray:
-        """(n_planes,) distance of each plane from the cluster's centre."""
+    def middles(self, sites: Sites) -> FloatArray:
+        """(n_planes,) height of the cluster's centre along each plane's normal."""
         centre = self.sites[sites].mean(axis=0)
         if self.name == "decahedron":
             centre = np.array([0.0, 0.0, centre[2]])
-        return np.asarray(limits - self.normals @ centre)
+        return np.asarray(self.normals @ centre)
 
     def description(self, sites: Sites) -> tuple[int, int]:
         """Sites that the bounding planes enclose but no atom fills, and the distinct distances of the needed planes."""
@@ -75,28 +76,73 @@ class Polyhedra:
         outside = beyond.sum(axis=1)
         missing = int((outside == 0).sum()) - int(crystal[sites].sum())
         missing += 2 * int((~crystal[sites]).sum())
-        # A plane is needed where it alone keeps a site out.
-        needed = beyond[outside == 1].any(axis=0)
-        distance = np.round(self.distances(sites, limits)[needed] / SAME_HEIGHT)
+        needed = self._needed(beyond, outside)
+        distance = np.round((limits - self.middles(sites))[needed] / SAME_HEIGHT)
         return missing, len(np.unique(np.stack([self.kind[needed], distance], axis=1), axis=0))
 
+    @staticmethod
+    def _needed(beyond: NDArray[np.bool_], outside: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Planes that together keep out what all keep out: those that keep out least are dropped where others suffice.
+
+        Args:
+            beyond: (n_sites, n_planes) True where a plane keeps a site out.
+            outside: (n_sites,) number of planes that do.
+        """
+        left, needed = outside.copy(), []
+        for plane in beyond.sum(axis=0).argsort(kind="stable"):
+            column = beyond[:, plane]
+            if (left[column] > 1).all():
+                left -= column
+            else:
+                needed.append(plane)
+        return np.array(needed, dtype=np.int64)
+
     def regular(self, sites: Sites) -> list[Sites]:
-        """Regular polyhedra near a cluster: its hull, and hulls with planes of a kind or opposite planes made equal."""
+        """Regular polyhedra near a cluster: its hull, and hulls whose planes of a kind lie at one distance, or one layer off."""
         limits, crystal = self.limits(sites), self.crystal(sites)
         made = [limits]
-        centre = limits - self.distances(sites, limits)
-        distance = limits - centre
+        middles = self.middles(sites)
+        distance = limits - middles
         equal = distance.copy()
         for kind in np.unique(self.kind):
             mine = self.kind == kind
             equal[mine] = np.median(distance[mine])
-        made += [centre + equal]
+        made += [middles + equal]
         for kind in np.unique(self.kind):
             for step in (-0.45, 0.45):
-                made.append(centre + equal + step * (self.kind == kind))
+                made.append(middles + equal + step * (self.kind == kind))
                 made.append(limits + step * (self.kind == kind))
         found = [self.filled(option, crystal) for option in made]
         return [option for option in found if len(option) >= 5]
+
+    def prisms(self, sites: Sites) -> list[Sites]:
+        """Parallelepipeds near an hcp cluster: its base and two of its sides, each as it is or one layer off.
+
+        hcp comes as prisms and ribbons whose sides are of many lengths; one facet more or less fits worse than both.
+        """
+        if self.name != "hcp":
+            return []
+        limits = self.limits(sites)
+        opposite = (self.normals @ self.normals.T).argmin(axis=1)
+        base = int(self.normals[:, 2].argmax())
+        flat = np.flatnonzero((abs(self.normals[:, 2]) < 0.1) & (np.arange(len(opposite)) < opposite))
+        found = []
+        for one, other in combinations(flat, 2):
+            if self.family[one] != self.family[other]:
+                continue
+            three = (base, int(one), int(other))
+            for steps in product((-1, 0, 1), repeat=3):
+                bound = np.full(len(limits), np.inf)
+                for plane, step in zip(three, steps, strict=True):
+                    bound[opposite[plane]] = limits[opposite[plane]]
+                    bound[plane] = self._next_height(plane, limits[plane], step)
+                found.append(self.filled(bound, self.plain))
+        return [option for option in found if len(option) >= 5]
+
+    def _next_height(self, plane: int, limit: float, step: int) -> float:
+        """The height of the layer so many above another one."""
+        layers = np.unique(np.round(self.heights[:, plane] / SAME_HEIGHT)) * SAME_HEIGHT
+        return float(layers[np.clip(abs(layers - limit).argmin() + step, 0, len(layers) - 1)])
 
 
 def _layers(sites: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
