@@ -209,7 +209,7 @@ def test_every_dialect_gives_the_observed_curve_and_its_settings(tmp_path, diale
         assert pdf.settings[key].value == value
         assert pdf.settings[key].source == "header"
     assert {key for key, setting in pdf.settings.items() if setting.source == "header"} == set(expected)
-    assert (pdf.settings["rmin"].value, pdf.settings["rmax"].value) == (1.5, 20.0)
+    assert (pdf.settings["rmin"].value, pdf.settings["rmax"].value) == (1.5, 25.0)
     assert pdf.file == name
 
 

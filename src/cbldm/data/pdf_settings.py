@@ -16,8 +16,9 @@ from cbldm.types import FloatArray, Pdf, Setting
 #: Lowest Qmin, in Å⁻¹, that a measured G(r) can have: reduction removes the small-angle scattering below. On a platinum
 #: file whose header says 0.1 the same model fits with Rw 0.61 at 0.1 and 0.13 at any Qmin from 0.6 to 1.2.
 QMIN_FLOOR = 0.6
-#: The range that is fitted by default, in Å; published fits of metal nanoparticles use the same.
-FIT_RANGE = (1.5, 20.0)
+#: The range that is fitted by default, in Å. Published fits of metal nanoparticles often end at 20 Å; what lies beyond
+#: says where the particle ends, which for ribbons nothing else does.
+FIT_RANGE = (1.5, 30.0)
 #: Fewest points in the fitted range.
 MIN_FIT_POINTS = 20
 
