@@ -85,7 +85,8 @@ def test_the_truth_scores_full_marks(truths):
         assert (row.count_exact_best, row.count_within_5_best, row.rmsd_below_01_best, row.f1_best) == (1, 1, 1, 1)
         assert (row.unsolved, row.rejected) == (0, 3)
         assert row.rw_above_floor == pytest.approx(0, abs=1e-12)
-        assert row.rw == 0 if row.floor == 0 else 0.03 < row.rw < 0.1
+        # The noise has the Rw of its floor on 1.5 to 30 Å, which is what is fitted.
+        assert row.rw == pytest.approx(row.floor, rel=0.05)
 
 
 def test_missing_atoms_cost_the_count_but_little_f1(truths):

@@ -327,7 +327,7 @@ def test_defaults_are_named_as_such():
         "qdamp": "default",
         "qbroad": "default",
         "rmin": "default",
-        "rmax": "default",
+        "rmax": "data",
     }
     assert pdf.instrument.qdamp == 0.03
     assert len(settings_table(pdf)) == len(pdf.settings)
@@ -415,7 +415,7 @@ def test_data_that_start_late_or_end_early_set_the_fitted_range():
 def test_a_header_that_lies_about_the_end_is_said(tmp_path):
     text = PDFGETX3.replace("rmax = 25", "rmax = 6") + rows(R, G)
     pdf = read_pdf(save(tmp_path, "a.gr", text))
-    assert pdf.settings["rmax"].value == 20
+    assert pdf.settings["rmax"].value == 25
     assert any("rmax 6" in line for line in pdf.warnings)
 
 
