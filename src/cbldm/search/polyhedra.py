@@ -98,7 +98,7 @@ class Polyhedra:
         return np.array(needed, dtype=np.int64)
 
     def regular(self, sites: Sites) -> list[Sites]:
-        """Regular polyhedra near a cluster: its hull, and hulls whose planes of a kind lie at one distance, or one layer off."""
+        """Regular polyhedra near a cluster: its hull, with planes of a kind at one distance, or a layer off."""
         limits, crystal = self.limits(sites), self.crystal(sites)
         made = [limits]
         middles = self.middles(sites)
