@@ -190,6 +190,28 @@ def test_a_uniform_change_of_size_is_stretch_and_not_movement() -> None:
     assert fit.moved_max < 0.02
 
 
+def test_refinement_keeps_delta2_where_it_is_not_fitted() -> None:
+    pdf = simulate(ICO, delta2=2.0)
+    fit = refine_positions(pdf, fit_parameters(pdf, [ICO], fit_delta2=False), fit_delta2=False)[0]
+    assert fit.delta2 == 0.0
+
+
+def test_refinement_does_not_follow_noise_that_the_best_structure_leaves() -> None:
+    rng = np.random.default_rng(4)
+    pdf = simulate(ICO, delta2=1.5, noise=0.1, rng=rng)
+    fit = refine_positions(pdf, fit_parameters(pdf, [ICO + 0.1 * rng.normal(size=ICO.shape)]))[0]
+    assert 0.08 < fit.rw < 0.11
+    assert rmsd_in_order(fit.positions, ICO) < 0.05
+
+
+def test_a_structure_that_fits_nothing_and_a_tiny_noise_are_no_obstacle() -> None:
+    pdf = simulate(ICO, noise=0.03, rng=np.random.default_rng(0))
+    upside_down = Pdf(pdf.r, -pdf.g, None, pdf.settings)
+    for data in (pdf, upside_down):
+        fit = refine_positions(data, fit_parameters(data, [FCC[:20]]), noise=1e-3, max_iterations=3)[0]
+        assert np.isfinite(fit.positions).all()
+
+
 def test_an_interrupted_refinement_does_not_claim_to_have_converged() -> None:
     rng = np.random.default_rng(0)
     pdf = simulate(ICO)

@@ -27,11 +27,11 @@ _BASE = TrainingConfig(
         n_latent=96, n_read=160, n_write=224, n_code=192, vae_width=320, prior_width=320, encoder_width=320,
         encoder_depth=3, denoiser_width=384, denoiser_depth=3,
     ),
-    translator=StageConfig(900, 1e-3, beta=0.03),
-    sculptor=StageConfig(1800, 1e-3),
+    translator=StageConfig(700, 1e-3, beta=0.03),
+    sculptor=StageConfig(1300, 1e-3),
     batch=256,
     reuse=4,
-    validate_every=300,
+    validate_every=350,
 )  # fmt: skip
 _SWITCHES: dict[str, dict[str, str]] = {
     "distance": {"matrix": "distance"},
@@ -45,9 +45,9 @@ VARIANTS = {
     **{name: replace(_BASE, name=name, model=replace(_BASE.model, **switch)) for name, switch in _SWITCHES.items()},  # type: ignore[arg-type]
     "repeat": replace(_BASE, name="repeat", seed=12),
 }
-#: S is learnt late, when sites are known: for the first question two translators learn four times as long. They draw
+#: S is learnt late, when sites are known: for the first question two translators learn three times as long. They draw
 #: nothing, and the sculptor takes the one step without which no weights are written.
-_LONG = {"translator": StageConfig(3600, 1e-3, beta=0.03), "sculptor": StageConfig(1, 1e-3)}
+_LONG = {"translator": StageConfig(2100, 1e-3, beta=0.03), "sculptor": StageConfig(1, 1e-3)}
 TRANSLATORS = {
     "long": replace(_BASE, name="long", **_LONG),  # type: ignore[arg-type]
     "long-distance": replace(VARIANTS["distance"], name="long-distance", **_LONG),  # type: ignore[arg-type]

@@ -45,8 +45,8 @@ SPARE = 1.3
 FOLLOWED, LEAST_FOLLOWED = 1.6, 8
 #: Raw samples that a solution keeps.
 N_RAW = 10
-#: Steps of each stage of the refinement: fits that are still bending after these do not get better structures.
-MOST_ITERATIONS = 25
+#: Steps of each stage of the refinement: right structures take fewer, wrong ones are still bending after these.
+MOST_ITERATIONS = 12
 #: Rounds of drawing at most, and the share of the candidates asked for below which there is another one: where the data
 #: leave one structure only, more samples lead back to it.
 ROUNDS, ENOUGH = 2, 0.3
@@ -395,7 +395,7 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
         return []
     r, observed = fit_range(pdf)
     candidates = []
-    for number, place in enumerate(rank(pdf, [fit for fit, _ in refined])[:most], start=1):
+    for number, place in enumerate(rank(pdf, [fit for fit, _ in refined], most), start=1):
         fit, source = refined[place.index]
         positions = fit.positions - fit.positions.mean(axis=0)
         candidates.append(

@@ -107,18 +107,19 @@ def scores(pdf: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
     return np.asarray(0.5 * independent_points(pdf) * (rw / sigma) ** 2 + beliefs)
 
 
-def rank(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[Ranked]:
+def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -> list[Ranked]:
     """Order fits by `scores`, lowest first.
 
     Args:
         pdf: The data that all were fitted to.
         fitted: Fits, all refined or all not; at least one.
+        most: Only so many of the best; None for all.
 
     Returns:
-        All fits, best first.
+        The fits, best first.
     """
     values = scores(pdf, fitted)
-    order = np.argsort(values, kind="stable").tolist()
+    order = np.argsort(values, kind="stable").tolist()[:most]
     first = fitted[order[0]].positions
 
     def distance(index: int) -> float | None:

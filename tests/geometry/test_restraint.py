@@ -73,5 +73,7 @@ def test_the_two_bonds_of_an_icosahedron_stay_apart_and_rattled_bonds_merge() ->
     rng = np.random.default_rng(1)
     two = np.concatenate([np.full(200, 0.951), np.full(400, 1.0)])
     assert bond_targets(two, 1.0) == pytest.approx(two, abs=0.003)
+    ends = np.unique(bond_targets(two + 0.004 * rng.normal(size=600), 1.0).round(3))
+    assert ends == pytest.approx([0.951, 1.0], abs=0.003)
     spread = 1 + 0.1 * rng.normal(size=600)
     assert np.std(bond_targets(spread, 1.0)) < 0.5 * np.std(spread)

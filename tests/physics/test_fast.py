@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from cbldm.errors import InputError
+from cbldm.physics import fast as fast_module
 from cbldm.physics.debye import debye_gr
-from cbldm.physics.fast import fast_gr
+from cbldm.physics.fast import approximate_slopes, fast_gr
 from cbldm.types import Instrument
 
 R = np.linspace(0.0, 30.0, 601)
@@ -67,6 +68,36 @@ def test_any_grid_and_any_band(r, qmin, qmax):
         torch.tensor(r), torch.tensor(xyz)[None], qmin=qmin, qmax=qmax, qdamp=0.03, qbroad=0.02, uiso=0.005, **physics
     )
     assert rw(wanted, g[0].numpy()) <= 3e-7
+
+
+def test_a_matrix_of_sines_and_a_fourier_transform_give_the_same(monkeypatch):
+    r, xyz = torch.tensor(R), torch.tensor(rattled(2), requires_grad=True)
+    found = []
+    for limit in (1 << 30, 0):
+        monkeypatch.setattr(fast_module, "MOST_SINES", limit)
+        g = fast_gr(r, xyz[None], qmin=0.7, qmax=25.0, qdamp=0.03, uiso=0.005, delta2=2.0)[0]
+        found.append((g.detach().numpy(), torch.autograd.grad(g.square().sum(), xyz)[0].numpy()))
+    assert rw(found[0][0], found[1][0]) < 1e-7
+    assert rw(found[0][1], found[1][1]) < 1e-6
+
+
+def test_approximate_slopes_are_the_finite_differences_to_some_per_cent():
+    r, xyz, h = torch.tensor(R[R > 1.5]), torch.tensor(rattled(2)), 1e-4
+    settings = {"qmin": 0.7, "qmax": 25.0, "qdamp": 0.04}
+
+    def exact(positions, uiso=0.006, delta2=1.5):
+        return fast_gr(r, positions[None], uiso=uiso, delta2=delta2, **settings)[0]
+
+    curve, slopes = approximate_slopes(r.float(), xyz.float(), uiso=0.006, delta2=1.5, **settings)
+    assert rw(exact(xyz).numpy(), curve.numpy()) < 0.03
+    rng = np.random.default_rng(8)
+    move = torch.tensor(rng.normal(size=(20, *xyz.shape)))
+    wanted = torch.stack([(exact(xyz + h * v) - exact(xyz - h * v)) / (2 * h) for v in move])
+    assert rw(wanted.numpy(), (move.flatten(1) @ slopes[:-2].double()).numpy()) < 0.2
+    by_uiso = (exact(xyz, 0.006 + h) - exact(xyz, 0.006 - h)) / (2 * h)
+    by_delta2 = (exact(xyz, delta2=1.5 + h) - exact(xyz, delta2=1.5 - h)) / (2 * h)
+    assert rw(by_uiso.numpy(), slopes[-2].numpy()) < 0.1
+    assert rw(by_delta2.numpy(), slopes[-1].numpy()) < 0.1
 
 
 def test_a_padded_batch_equals_its_clusters_one_by_one():

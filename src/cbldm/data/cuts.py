@@ -13,6 +13,7 @@ from itertools import permutations, product
 import numpy as np
 import torch
 
+from cbldm.arithmetic import has_bfloat16
 from cbldm.geometry.frames import (
     EXCLUSION,
     FRAME_OF_MOTIF,
@@ -364,10 +365,12 @@ def frame_tables(name: str, device: str = "cpu") -> Tables:
     shifted = torch.where(gaps.amin(dim=2) < 1e-3, gaps.argmin(dim=2), torch.full_like(gaps[:, :, 0], n).long())
     centres = torch.as_tensor(_special_centres(home), dtype=torch.float32, device=device)
     density = float((sites.norm(dim=1) < 3.5).sum()) / (4 / 3 * np.pi * 3.5**3)
+    # Counts are small enough for both to be exact.
+    counting = torch.bfloat16 if has_bfloat16(device) else torch.float32
     return Tables(
         sites,
-        bonds[:, :n].bfloat16(),
-        clashes.bfloat16(),
+        bonds[:, :n].to(counting),
+        clashes.to(counting),
         frame_planes(name, device),
         centres,
         shifted,

@@ -50,7 +50,7 @@ def bond_length(positions: FloatArray) -> float:
 
 
 def bond_targets(lengths: FloatArray, dnn: float) -> FloatArray:
-    """Each length climbs to a mode of the density of lengths (mean shift, Comaniciu & Meer 2002).
+    """Each length climbs to a mode of the density of lengths (mean shift, Comaniciu & Meer 2002), step by tabled step.
 
     The density's kernel is `MODE_WIDTH` wide for even bonds, so that the two lengths of an icosahedron (0.95 and 1)
     stay apart, and grows with the spread of the lengths, so that those of a rattled cluster share few modes.
@@ -63,11 +63,11 @@ def bond_targets(lengths: FloatArray, dnn: float) -> FloatArray:
     array([1.  , 1.  , 1.  , 1.16, 1.16, 1.16])
     """
     width = max(MODE_WIDTH * dnn, MODE_WIDTH_OVER_SPREAD * float(lengths.std()))
-    nodes = np.linspace(lengths.min(), lengths.max(), 65)
-    modes = nodes
-    for _ in range(50):
-        weights = np.exp(-0.5 * ((modes[:, None] - lengths) / width) ** 2) + 1e-300
-        modes = weights @ lengths / weights.sum(axis=1)
+    nodes = np.linspace(lengths.min(), lengths.max(), 129)
+    weights = np.exp(-0.5 * ((nodes[:, None] - lengths) / width) ** 2) + 1e-300
+    climbed = modes = weights @ lengths / weights.sum(axis=1)
+    for _ in range(49):
+        modes = np.interp(modes, nodes, climbed)
     return np.interp(lengths, nodes, modes)
 
 
@@ -107,16 +107,17 @@ class RestraintBatch:
     def hessian(self) -> Tensor:
         """(B, 3N, 3N) second derivatives at the start in Å⁻², bonds taken at their targets."""
         size, n_max, _ = self.reference.shape
-        hessian = self.reference.new_zeros(size, n_max, n_max, 3, 3)
+        matrix = self.reference.new_zeros(size, 3 * n_max, 3 * n_max)
+        blocks = matrix.view(size, n_max, 3, n_max, 3).transpose(2, 3)
         for row, (pairs, stiffness) in enumerate(zip(self._pairs, self._stiffness, strict=True)):
-            i, j = pairs.T
+            i, j = pairs[stiffness > 0].T
             ends = self.reference[row, i] - self.reference[row, j]
             unit = ends / ends.norm(dim=-1, keepdim=True).clamp_min(1e-6)
-            block = stiffness[:, None, None] * unit[:, :, None] * unit[:, None, :]
-            for a, b, sign in ((i, i, 1.0), (j, j, 1.0), (i, j, -1.0), (j, i, -1.0)):
-                hessian[row].index_put_((a, b), sign * block, accumulate=True)
-        matrix = hessian.transpose(2, 3).reshape(size, 3 * n_max, 3 * n_max)
-        return matrix + self._tether[:, None, None] * torch.eye(3 * n_max, dtype=matrix.dtype, device=matrix.device)
+            block = stiffness[stiffness > 0, None, None] * unit[:, :, None] * unit[:, None, :]
+            blocks[row, i, j] = blocks[row, j, i] = -block
+            blocks[row].diagonal().permute(2, 0, 1).index_add_(0, i, block).index_add_(0, j, block)
+        matrix.diagonal(dim1=1, dim2=2).add_(self._tether[:, None])
+        return matrix
 
 
 def _near_pairs(positions: FloatArray, cutoff: float) -> tuple[NDArray[np.intp], FloatArray]:

@@ -1,5 +1,6 @@
 """G(r) of many clusters at once in torch: distances onto a fine grid, one sine transform to Q, one back to r.
 
+A sine transform is a product with a matrix where that is small, else a Fourier transform.
 Differentiable in the positions and in every parameter given as a tensor; memory is bounded by chunks of pairs.
 Units: r and d in Å, Q in Å⁻¹, U in Å², F in Å⁻¹, G in Å⁻².
 """
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import torch
 from scipy.fft import next_fast_len, rfft
 from torch import Tensor
@@ -28,6 +30,15 @@ STEP_MAX = 0.05
 PEAK_REACH = 1.0
 #: Error allowed in the expansion of distance-dependent broadening, by dtype.
 BROADENING_TOLERANCE = {torch.float32: 1e-7, torch.float64: 1e-12}
+
+#: Longest r + d of a grid are multiples of this, in Å, so that few different grids occur.
+EXTENTS = 4
+#: Largest matrix of sines; for a longer transform Fourier's way takes less time.
+MOST_SINES = 1 << 20
+#: The number of rows of a matrix of sines is a multiple of this, so that few different ones occur.
+ROWS_OF_SINES = 128
+#: Å to which `approximate_slopes` rounds distances.
+SLOPE_STEP = 0.04
 
 Parameter = float | Tensor
 
@@ -99,7 +110,7 @@ def fast_gr(
             f"got qmin {qmin}, qmax {qmax}, r from {shortest} to {longest} Å, clusters of {diameter} Å; "
             "need 0 <= qmin < qmax, r >= 0, everything finite"
         )
-    grid = _Grid.of(math.ceil(extent), top, positions.dtype)
+    grid = _Grid.of(EXTENTS * math.ceil(extent / EXTENTS), top, positions.dtype)
     taps = INTERPOLATION[positions.dtype].taps
     n_nodes, n_r = math.ceil(diameter / grid.step) + taps, math.ceil(longest / grid.step) + taps
 
@@ -108,9 +119,58 @@ def fast_gr(
     d, q = grid.step * steps[:n_nodes].clamp(min=1), grid.dq * steps[: grid.n_q]
     f = _debye_transform(histogram / d, d, q, grid.n_fft, uiso, delta1, delta2, qbroad) * (2.0 / n_atoms)
     weighted = f * _band(grid, qmin, qmax, positions)
-    on_grid = _sine_sum(weighted * (2.0 / math.pi), grid.n_fft, n_r)
+    weighted = weighted * (2.0 / math.pi)
+    if grid.n_q * len(places) <= MOST_SINES:
+        curves = weighted @ _sines_at(places.tobytes(), grid.dq, grid.n_q, positions.dtype, positions.device)
+    else:
+        curves = read(_sine_sum(weighted, grid.n_fft, n_r), places / grid.step)
     damping = torch.exp(-0.5 * (column(qdamp) * r.to(positions)) ** 2)
-    return read(on_grid, places / grid.step) * (column(scale) * damping)
+    return curves * (column(scale) * damping)
+
+
+def approximate_slopes(
+    r: Tensor, positions: Tensor, *, qmin: float, qmax: float, qdamp: float, uiso: float, delta2: float
+) -> tuple[Tensor, Tensor]:
+    """G(r) of one cluster and its derivatives by every coordinate and parameter, to some per cent.
+
+    Distances are rounded to `SLOPE_STEP`, and of a wave sin(Qd)/d only the phase changes with d. That is enough for a
+    Gauss-Newton Hessian, which takes the derivative of every point by every coordinate.
+
+    Args:
+        r: (n_r,) in Å.
+        positions: (n_atoms, 3) in Å, at least two atoms.
+        qmin: Lower end of the integral, in Å⁻¹.
+        qmax: Upper end of the integral, in Å⁻¹.
+        qdamp: Damping, in Å⁻¹.
+        uiso: In Å².
+        delta2: In Å².
+
+    Returns:
+        (n_r,) G in Å⁻², and (3 n_atoms + 2, n_r) its derivatives by x, y, z of the first atom and so on, uiso, delta2.
+    """
+    n_atoms = len(positions)
+    first, second = torch.triu_indices(n_atoms, n_atoms, 1, device=positions.device)
+    ends = positions[first] - positions[second]
+    distances = ends.norm(dim=-1).clamp(min=SLOPE_STEP)
+    bins = (distances / SLOPE_STEP).round().long()
+    n_d, extent = int(bins.max()) + 1, float(r[-1]) + float(distances.max())
+    counts = torch.bincount(bins, minlength=n_d).to(positions)
+    units = ends / distances[:, None]
+    pulls = positions.new_zeros(n_atoms * n_d, 3)
+    pulls.index_add_(0, first * n_d + bins, units).index_add_(0, second * n_d + bins, -units)
+
+    d = SLOPE_STEP * torch.arange(n_d, device=positions.device).clamp(min=1).to(positions)
+    q = torch.linspace(qmin, qmax, math.ceil((qmax - qmin) * extent / math.pi) + 1, device=positions.device).to(d)
+    ratio = (1.0 - delta2 / d**2).clamp(min=0.0)
+    heat = torch.exp(-uiso * ratio[:, None] * q**2) / d[:, None]
+    phase = d[:, None] * q
+    to_r = torch.sin(q[:, None] * r) * torch.exp(-0.5 * (qdamp * r) ** 2) * (4.0 / math.pi / n_atoms * (q[1] - q[0]))
+    by_distance = (heat * torch.cos(phase) * q) @ to_r
+    by_place = pulls.view(n_atoms, n_d, 3).transpose(1, 2).reshape(-1, n_d) @ by_distance
+    sums = torch.stack([counts, -ratio * counts, uiso * counts / d**2]) @ (heat * torch.sin(phase))
+    sums[1:] *= q**2
+    curve, by_uiso, by_delta2 = sums @ to_r
+    return curve, torch.cat([by_place, by_uiso[None], by_delta2[None]])
 
 
 def _largest(value: Parameter) -> float:
@@ -147,7 +207,7 @@ class _Grid:
     @classmethod
     @lru_cache
     def of(cls, extent: int, qmax: float, dtype: torch.dtype) -> _Grid:
-        """Choose the grids for r + d up to ``extent`` (Å; whole, so that few different grids occur)."""
+        """Choose the grids for r + d up to ``extent`` (Å)."""
         step = math.floor(min(INTERPOLATION[dtype].band / qmax, STEP_MAX) * STEPS_PER_ANGSTROM) / STEPS_PER_ANGSTROM
         n_fft = 2 * next_fast_len(math.ceil(max(extent / (1.0 - EDGE_ROOM), EDGE_REACH / qmax) / step))
         half_period = 0.5 * n_fft * step
@@ -169,8 +229,32 @@ def _fixed_band(grid: _Grid, qmin: float, qmax: float, dtype: torch.dtype, devic
     return band_weights(grid.dq, grid.n_q, lower, upper).to(dtype=dtype, device=device)
 
 
+@lru_cache(maxsize=16)
+def _sines_at(places: bytes, dq: float, n_q: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """sin(k ΔQ r), of shape (n_q, n_r)."""
+    angles = dq * np.outer(np.arange(n_q), np.frombuffer(places))
+    return torch.from_numpy(np.sin(angles)).to(device, dtype)
+
+
+@lru_cache(maxsize=16)
+def _sines(n_in: int, n_fft: int, n_out: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """sin(2π m k / n), of shape (n_in, n_out)."""
+    period = torch.from_numpy(np.sin(2.0 * np.pi * np.arange(n_fft) / n_fft)).to(dtype).numpy()
+    k, m = (np.arange(n, dtype=np.int32) for n in (n_in, n_out))
+    return torch.from_numpy(period.take(np.outer(k, m) % np.int32(n_fft))).to(device)
+
+
+def _sine_sum(values: Tensor, n_fft: int, n_out: int) -> Tensor:
+    """Σ_k v_k sin(2π m k / n) for m < ``n_out``."""
+    n_in = values.shape[-1]
+    if n_in * n_out > MOST_SINES:
+        return _long_sine_sum(values, n_fft, n_out)
+    n_rows = ROWS_OF_SINES * math.ceil(n_in / ROWS_OF_SINES)
+    return values @ _sines(n_rows, n_fft, n_out, values.dtype, values.device)[:n_in]
+
+
 class _SineSumFunction(torch.autograd.Function):
-    """Σ_k v_k sin(2π m k / n) for m < ``n_out``; its gradient is the same sum over m.
+    """`_sine_sum` by Fourier; its gradient is the same sum over m.
 
     On the CPU by scipy, which keeps its twiddle factors, where torch computes them anew in every call.
     """
@@ -184,10 +268,10 @@ class _SineSumFunction(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return _sine_sum(grad, *ctx.sizes), None, None
+        return _long_sine_sum(grad, *ctx.sizes), None, None
 
 
-_sine_sum: Callable[[Tensor, int, int], Tensor] = _SineSumFunction.apply
+_long_sine_sum: Callable[[Tensor, int, int], Tensor] = _SineSumFunction.apply
 
 
 def _debye_transform(

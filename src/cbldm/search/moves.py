@@ -50,6 +50,8 @@ MOVES = 60
 TENURE, PATIENCE = 6, 8
 #: Collective moves in a row, and those at each turn that are followed up.
 MOST_COLLECTIVE, FOLLOWED = 3, 3
+#: Nats within which of the best fit structures must lie for their shape to matter.
+SHAPE_RANGE = 25.0
 #: Sites and atoms, each the best alone, whose exchanges are tried; and the gain in nats that counts as one.
 SHORTLIST, LEAST_GAIN = 24, 0.05
 
@@ -202,11 +204,16 @@ class SiteSearch:
         options = [o for o in collective_moves(self.name, place.sites) if np.isfinite(self.prior.sizes[len(o)])]
         if not options:
             return []
-        counts = torch.stack([self.counts(option) for option in options])
-        theta = place.theta
-        misfits = self._misfit(self._curves(counts, *theta)).tolist()
-        made = [self.place(o, place.log_odds, theta, misfit) for o, misfit in zip(options, misfits, strict=True)]
-        return sorted(made, key=lambda trial: trial.energy)[:FOLLOWED]
+        curves = self._curves(torch.stack([self.counts(option) for option in options]), *place.theta)
+        misfits = self._misfit(curves).tolist()
+        made: list[Placement] = []
+        for k in np.argsort(misfits, kind="stable").tolist():
+            trial = self.place(options[k], place.log_odds, place.theta, misfits[k])
+            made = sorted([*made, trial], key=lambda trial: trial.energy)[:FOLLOWED]
+            # What fits worse by more than shapes can differ is not described.
+            if len(made) == FOLLOWED and trial.data > made[-1].data + SHAPE_RANGE:
+                break
+        return made
 
     def _descend(self, place: Placement, rounds: Sequence[tuple[float, float]]) -> Placement:
         """Refit and move in turn."""

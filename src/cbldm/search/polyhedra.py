@@ -35,6 +35,7 @@ class Polyhedra:
         self.heights = planes.heights.double().numpy()
         self.normals = planes.normals.double().numpy()
         self.family = planes.family.numpy()
+        self.bits = 1 << np.arange(len(self.family), dtype=np.int64)
         #: Planes whose distances can be equal by symmetry.
         slope = np.round(abs(self.normals[:, 2]), 3) if name in ("hcp", "stack", "decahedron") else 0 * self.family
         merged = np.minimum(self.family, 3) if name in ("hcp", "stack") else self.family
@@ -72,29 +73,32 @@ class Polyhedra:
     def description(self, sites: Sites) -> tuple[int, int]:
         """Sites that the bounding planes enclose but no atom fills, and the distinct distances of the needed planes."""
         limits, crystal = self.limits(sites), self.crystal(sites)
-        beyond = self.heights[crystal] > limits + SAME_HEIGHT
-        outside = beyond.sum(axis=1)
+        outside = self._outside(limits, crystal)
         missing = int((outside == 0).sum()) - int(crystal[sites].sum())
         missing += 2 * int((~crystal[sites]).sum())
-        needed = self._needed(beyond, outside)
+        needed = self._needed(outside)
         distance = np.round((limits - self.middles(sites))[needed] / SAME_HEIGHT)
-        return missing, len(np.unique(np.stack([self.kind[needed], distance], axis=1), axis=0))
+        return missing, len(set(zip(self.kind[needed].tolist(), distance.tolist(), strict=True)))
 
-    @staticmethod
-    def _needed(beyond: NDArray[np.bool_], outside: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _outside(self, limits: FloatArray, crystal: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """The planes beyond which each site of a crystal lies, a bit for each plane; 0 for the sites inside."""
+        return np.asarray((self.heights[crystal] > limits + SAME_HEIGHT) @ self.bits)
+
+    def _needed(self, outside: NDArray[np.int64]) -> NDArray[np.int64]:
         """Planes that together keep out what all keep out: those that keep out least are dropped where others suffice.
 
         Args:
-            beyond: (n_sites, n_planes) True where a plane keeps a site out.
-            outside: (n_sites,) number of planes that do.
+            outside: Of `_outside`.
         """
-        left, needed = outside.copy(), []
-        for plane in beyond.sum(axis=0).argsort(kind="stable"):
-            column = beyond[:, plane]
-            if (left[column] > 1).all():
-                left -= column
-            else:
+        found, many = np.unique(outside[outside != 0], return_counts=True)
+        kept_out = ((found[:, None] & self.bits) != 0).T @ many
+        needed = []
+        for plane in kept_out.argsort(kind="stable"):
+            bit = self.bits[plane]
+            if (found == bit).any():
                 needed.append(plane)
+            else:
+                found &= ~bit
         return np.array(needed, dtype=np.int64)
 
     def regular(self, sites: Sites) -> list[Sites]:

@@ -55,7 +55,7 @@ class TrainingConfig:
         n_atoms: Smallest and largest atom count.
         textbook: Share of textbook shapes.
         group: Clusters that share an instrument within a batch.
-        precision: Fabric's precision.
+        precision: Fabric's precision; ``bf16-mixed`` where the device computes in it, ``32-true`` elsewhere.
         validate_every: Steps between points of the validation curve.
         checkpoint_every: Steps between checkpoints.
         checkpoint: ``exact``: resuming changes nothing; ``compact``: files small enough to carry about.

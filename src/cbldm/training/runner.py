@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 
+from cbldm.arithmetic import has_bfloat16
 from cbldm.errors import InputError
 from cbldm.training.config import Precision
 
@@ -54,11 +55,14 @@ class OneDevice:
 
 
 def make_runner(accelerator: str, devices: int, precision: Precision) -> Runner:
-    """Fabric, launched; `OneDevice` where it is not installed.
+    """Fabric, launched; `OneDevice` where it is not installed. ``bf16-mixed`` is ``32-true`` on processors without it.
 
     Raises:
         InputError: Something is asked for that needs Fabric, which is not installed.
     """
+    cuda = accelerator == "cuda" or (accelerator == "auto" and torch.cuda.is_available())
+    if precision == "bf16-mixed" and not has_bfloat16("cuda" if cuda else "cpu"):
+        precision = "32-true"
     try:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
