@@ -44,10 +44,6 @@ def damaged(sites: np.ndarray, name: str, lost: int, gained: int, seed: int = 0)
     return np.flatnonzero(inside)
 
 
-def no_opinion(name: str) -> np.ndarray:
-    return np.zeros(frame(name).n_sites)
-
-
 def test_curve_of_counts_is_that_of_the_debye_equation() -> None:
     cluster = octahedron(5, 1)
     pdf = simulated(cluster.positions)
@@ -77,7 +73,7 @@ def test_moves_mend_a_damaged_cluster(cluster: Cluster, name: str) -> None:
     truth = sites_of(cluster, name)
     search = SiteSearch(simulated(cluster.positions, dnn=2.83), name, DNN)
     begin = damaged(truth, name, lost=4, gained=2)
-    start = search.start([(begin, no_opinion(name))])[0]
+    start = search.start([begin])[0]
     end = search.improve(search.descend(start))
     assert start.misfit > 1e-3
     assert end.misfit < 1e-5
@@ -92,7 +88,7 @@ def test_moves_mend_a_damaged_cluster(cluster: Cluster, name: str) -> None:
 def test_a_size_that_is_several_per_cent_off_is_found() -> None:
     cluster = octahedron(5, 1)
     search = SiteSearch(simulated(cluster.positions, dnn=0.94 * DNN), "fcc", DNN)
-    start = search.start([(sites_of(cluster, "fcc"), no_opinion("fcc"))])[0]
+    start = search.start([sites_of(cluster, "fcc")])[0]
     assert start.stretch == pytest.approx(0.94, abs=0.011)
 
 
@@ -101,8 +97,8 @@ def test_atom_counts_without_probability_are_never_reached() -> None:
     truth = sites_of(cluster, "fcc")
     log_counts = np.full(257, -np.inf)
     log_counts[len(truth) - 6 : len(truth) - 2] = 0.0
-    search = SiteSearch(simulated(cluster.positions), "fcc", DNN, log_counts)
-    end = search.descend(search.start([(damaged(truth, "fcc", 5, 0), no_opinion("fcc"))])[0])
+    search = SiteSearch(simulated(cluster.positions), "fcc", DNN, log_counts=log_counts)
+    end = search.descend(search.start([damaged(truth, "fcc", 5, 0)])[0])
     assert len(truth) - 6 <= len(end.sites) <= len(truth) - 3
 
 
@@ -110,11 +106,10 @@ def test_the_model_decides_where_the_data_do_not() -> None:
     """Two atoms on equivalent faces: G(r) is the same, so the log-odds choose."""
     cluster = octahedron(5, 1)
     truth = sites_of(cluster, "fcc")
-    search = SiteSearch(simulated(cluster.positions), "fcc", DNN)
-    odds = no_opinion("fcc")
+    odds = np.zeros(frame("fcc").n_sites)
     odds[truth] = 2.0
-    liked = search.start([(truth, odds)])[0]
-    disliked = search.start([(truth, -odds)])[0]
+    pdf = simulated(cluster.positions)
+    liked, disliked = (SiteSearch(pdf, "fcc", DNN, opinion).start([truth])[0] for opinion in (odds, -odds))
     assert liked.data == disliked.data
     assert liked.energy < disliked.energy - 10
 
@@ -134,7 +129,7 @@ def test_shifted_layers_find_the_right_stacking() -> None:
     shifts = layer_shifts("stack").astype(int)[:, twin]
     whole = [np.sort(row) for row in shifts if (row >= 0).all()]
     wrong = [row for row in whole if not site_classes("stack").clashes[np.ix_(row, row)].any()]
-    starts = [start for start in search.start([(row, no_opinion("stack")) for row in wrong]) if start.misfit > 1e-3]
+    starts = [start for start in search.start(wrong) if start.misfit > 1e-3]
     assert len(starts) > 3
     for start in starts[::5]:
         end = search.improve(start)
@@ -149,6 +144,6 @@ def test_same_start_same_end() -> None:
     ends = []
     for _ in range(2):
         search = SiteSearch(pdf, "fcc", DNN)
-        ends.append(search.descend(search.start([(begin, no_opinion("fcc"))])[0]))
+        ends.append(search.descend(search.start([begin])[0]))
     np.testing.assert_array_equal(ends[0].sites, ends[1].sites)
     assert ends[0].misfit == ends[1].misfit

@@ -108,12 +108,11 @@ def explore(
     for name in sorted({sample.frame for sample in samples}):
         mine = [sample for sample in samples if sample.frame == name]
         odds = np.stack([MOST_ODDS * np.tanh(sample.log_odds / MOST_ODDS) for sample in mine])
-        search = SiteSearch(pdf, name, dnn, log_counts[FRAMES.index(name)])
-        belief = Belief(frame(name), odds, len(mine) / len(samples), search)
         # Moves follow what all samples say together: each alone holds to its own atom count.
         chance = (1 / (1 + np.exp(-odds))).mean(axis=0)
-        pooled = np.log(chance) - np.log1p(-chance)
-        places = search.start([(sample.sites, pooled) for sample in mine])
+        search = SiteSearch(pdf, name, dnn, np.log(chance) - np.log1p(-chance), log_counts[FRAMES.index(name)])
+        belief = Belief(frame(name), odds, len(mine) / len(samples), search)
+        places = search.start([sample.sites for sample in mine])
         drawn += [
             _Work(Explored(sample, place, belief.cost(place.sites), 0), search, belief)
             for sample, place in zip(mine, places, strict=True)

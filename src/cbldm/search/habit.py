@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +76,9 @@ class Habit:
         n_bonds: NDArray[np.int64],
         n_clashes: NDArray[np.int64],
         inside: NDArray[np.bool_],
-        bonds: Any,
-        clashes: Any,
-        at: Any,
+        bonds: NDArray[np.float32],
+        clashes: NDArray[np.float32] | None,
+        at: NDArray[np.int64] | slice,
     ) -> FloatArray:
         """(..., n_at) what toggling sites adds to the energy, without `expected`.
 
@@ -87,21 +86,33 @@ class Habit:
             n_bonds: (..., n) bonds of each site to atoms.
             n_clashes: (..., n) clashes of each site with atoms.
             inside: (..., n) True where there is an atom.
-            bonds: (n, n_at) of these sites with those that are toggled; dense or sparse.
-            clashes: (n, n_at), or None where nothing clashes.
+            bonds: (n, n_at) single precision, of these sites with those that are toggled.
+            clashes: (n, n_at) the same, or None where nothing clashes.
             at: Which of the sites are toggled.
         """
-        free = ~inside & (n_clashes == 0)
-        atom, empty = self.atom[n_bonds], self.free[n_bonds]
-        more = np.where(inside, self.atom[n_bonds + 1] - atom, np.where(free, self.free[n_bonds + 1] - empty, 0.0))
-        fewer = np.maximum(n_bonds - 1, 0)
-        less = np.where(inside, self.atom[fewer] - atom, np.where(free, self.free[fewer] - empty, 0.0))
-        own = (atom - empty)[..., at]
-        added, removed = own + more @ bonds, less @ bonds - own
+        own, more, less, empty = self._steps
+        state = np.where(inside, 2, n_clashes == 0)
+        gained, lost = more[state, n_bonds] @ bonds, less[state, n_bonds] @ bonds
         if clashes is not None:
-            added = added - np.where(free, empty, 0.0) @ clashes
-            removed = removed + np.where(~inside & (n_clashes == 1), empty, 0.0) @ clashes
-        return np.asarray(np.where(inside[..., at], removed, added))
+            gained -= empty[state, n_bonds] @ clashes
+            lost += np.where(~inside & (n_clashes == 1), empty[1, n_bonds], 0) @ clashes
+        alone = own[n_bonds[..., at]]
+        return np.asarray(np.where(inside[..., at], lost - alone, gained + alone), dtype=np.float64)
+
+    @cached_property
+    def _steps(self) -> tuple[NDArray[np.float32], ...]:
+        """Energies by the number of bonds, in single precision.
+
+        What an atom costs more than a free site (n_bonds,); and for blocked sites, free ones and atoms (3, n_bonds):
+        what a bond more costs, what a bond less does, and what is saved where the site is blocked.
+        """
+        nothing = np.zeros_like(self.atom)
+        tables = np.array([nothing, self.free, self.atom])
+        more = np.diff(tables, axis=1, append=tables[:, -1:])
+        less = -np.diff(tables, axis=1, prepend=tables[:, :1])
+        saved = np.array([nothing, self.free, nothing])
+        own, *rest = (table.astype(np.float32) for table in (self.atom - self.free, more, less, saved))
+        return own, *rest
 
 
 class ShapePrior:

@@ -62,7 +62,6 @@ class Placement:
 
     Attributes:
         sites: (n_atoms,) occupied sites, increasing.
-        log_odds: (n_sites,) what the model thinks of each site.
         stretch: Size relative to the nearest-neighbour distance that was given.
         uiso: Å².
         delta2: Å².
@@ -72,7 +71,6 @@ class Placement:
     """
 
     sites: NDArray[np.int64]
-    log_odds: FloatArray
     stretch: float
     uiso: float
     delta2: float
@@ -93,10 +91,18 @@ class SiteSearch:
         pdf: Data, instrument and fit range.
         name: Name of the frame.
         dnn: Estimated nearest-neighbour distance in Å.
+        log_odds: (n_sites,) what the model thinks of each site. None for no opinion.
         log_counts: (n,) log probability of each atom count from 0; -inf keeps moves away from it. None for no opinion.
     """
 
-    def __init__(self, pdf: Pdf, name: str, dnn: float, log_counts: FloatArray | None = None) -> None:
+    def __init__(
+        self,
+        pdf: Pdf,
+        name: str,
+        dnn: float,
+        log_odds: FloatArray | None = None,
+        log_counts: FloatArray | None = None,
+    ) -> None:
         self.pdf, self.dnn = pdf, dnn
         self.prior = ShapePrior(name, log_counts)
         self.name, self.classes, self.least = name, site_classes(name), least_bonds(name)
@@ -105,9 +111,13 @@ class SiteSearch:
         self.observed = torch.as_tensor(observed, dtype=torch.float32)
         self.observed = self.observed / self.observed.norm()
         self.n_eff = independent_points(pdf)
+        self.log_odds = np.zeros(len(self.classes.index)) if log_odds is None else log_odds
         self.distances = torch.as_tensor(self.classes.distances, dtype=torch.float32)
         longest = float(self.distances[-1]) * dnn * SCAN[-1]
         self.q, self.sines, self.damping = sine_grid(self.r, pdf.instrument, longest)
+        # Searches from different samples meet: what has been done from there is not done again.
+        self.refitted: dict[bytes, Placement] = {}
+        self.searched: dict[tuple[bytes, float, float], NDArray[np.int64]] = {}
 
     def counts(self, sites: NDArray[np.int64]) -> Tensor:
         """(n_classes,) number of pairs at each distance."""
@@ -132,27 +142,25 @@ class SiteSearch:
         along = (curves @ self.observed).clamp_min(0) ** 2 / (curves**2).sum(-1).clamp_min(1e-12)
         return (1 - along).clamp_min(0)
 
-    def place(
-        self, sites: NDArray[np.int64], log_odds: FloatArray, theta: Sequence[float] | FloatArray, misfit: float
-    ) -> Placement:
+    def place(self, sites: NDArray[np.int64], theta: Sequence[float] | FloatArray, misfit: float) -> Placement:
         """Sites with their energies: the noise is unknown, so the misfit counts by its logarithm."""
         data = 0.5 * self.n_eff * math.log(misfit + MODEL_ERROR**2)
-        prior = self.prior.cost(sites) - self.prior.habit.trust * float(log_odds[sites].sum())
+        prior = self.prior.cost(sites) - self.prior.habit.trust * float(self.log_odds[sites].sum())
         stretch, uiso, delta2 = map(float, theta)
-        return Placement(sites, log_odds, stretch, uiso, delta2, misfit, data, data + prior)
+        return Placement(sites, stretch, uiso, delta2, misfit, data, data + prior)
 
-    def start(self, drawn: list[tuple[NDArray[np.int64], FloatArray]]) -> list[Placement]:
+    def start(self, drawn: Sequence[NDArray[np.int64]]) -> list[Placement]:
         """Find the size that fits each drawn structure best.
 
         Args:
-            drawn: Occupied sites (n_atoms,) and log-odds (n_sites,) of each.
+            drawn: Occupied sites (n_atoms,) of each.
         """
-        counts = torch.stack([self.counts(sites) for sites, _ in drawn])
+        counts = torch.stack([self.counts(sites) for sites in drawn])
         grid = [(size, *motion) for size in SCAN for motion in SCAN_MOTION]
         misfits, places = torch.stack([self._misfit(self._curves(counts, *point)) for point in grid]).min(dim=0)
         return [
-            self.place(np.sort(sites), odds, grid[k], misfit)
-            for (sites, odds), misfit, k in zip(drawn, misfits.tolist(), places.tolist(), strict=True)
+            self.place(np.sort(sites), grid[k], misfit)
+            for sites, misfit, k in zip(drawn, misfits.tolist(), places.tolist(), strict=True)
         ]
 
     def descend(self, place: Placement) -> Placement:
@@ -197,7 +205,7 @@ class SiteSearch:
         if len(sites) < 5 or not np.isfinite(self.prior.sizes[len(sites)]):
             return None
         misfit = float(self._misfit(self._curve(self.counts(sites), np.array(place.theta))[0]))
-        return self._descend(self.place(sites, place.log_odds, place.theta, misfit), KICKED_ROUNDS)
+        return self._descend(self.place(sites, place.theta, misfit), KICKED_ROUNDS)
 
     def _collective(self, place: Placement) -> list[Placement]:
         """The structures of least energy that a collective move makes of one."""
@@ -208,7 +216,7 @@ class SiteSearch:
         misfits = self._misfit(curves).tolist()
         made: list[Placement] = []
         for k in np.argsort(misfits, kind="stable").tolist():
-            trial = self.place(options[k], place.log_odds, place.theta, misfits[k])
+            trial = self.place(options[k], place.theta, misfits[k])
             made = sorted([*made, trial], key=lambda trial: trial.energy)[:FOLLOWED]
             # What fits worse by more than shapes can differ is not described.
             if len(made) == FOLLOWED and trial.data > made[-1].data + SHAPE_RANGE:
@@ -222,7 +230,10 @@ class SiteSearch:
             place = self._refit(place)
             if place.energy < best.energy:
                 best = place
-            moved = self._search(place, *stage)
+            key = (place.sites.tobytes(), *stage)
+            if key not in self.searched:
+                self.searched[key] = self._search(place, *stage)
+            moved = self.searched[key]
             if np.array_equal(moved, place.sites) and stage == rounds[-1]:
                 break
             place = replace(place, sites=moved)
@@ -231,6 +242,9 @@ class SiteSearch:
 
     def _refit(self, place: Placement, steps: int = 3) -> Placement:
         """A few damped Gauss-Newton steps on stretch, uiso and delta2."""
+        key = place.sites.tobytes()
+        if key in self.refitted and self.refitted[key].misfit <= place.misfit:
+            return self.refitted[key]
         counts = self.counts(place.sites)
         theta = np.array(place.theta)
         low = np.array([SCAN[0] - 0.02, BOUNDS["uiso"][0], BOUNDS["delta2"][0]])
@@ -257,7 +271,8 @@ class SiteSearch:
             theta, curve, slopes, misfit = trial, trial_curve, trial_slopes, trial_misfit
             if gain < 0.01 * misfit:
                 break
-        return self.place(place.sites, place.log_odds, theta, misfit)
+        self.refitted[key] = self.place(place.sites, theta, misfit)
+        return self.refitted[key]
 
     def _curve(self, counts: Tensor, theta: FloatArray) -> tuple[Tensor, Tensor]:
         """G(r) (n_r,) of one structure, and its derivatives (3, n_r) by stretch, uiso and delta2."""
@@ -289,7 +304,7 @@ class SiteSearch:
         observed = self.observed.numpy() - basis @ (basis.T @ self.observed.numpy())
         state = Neighbourhood(self.classes, kernel, observed, place.sites, self.least)
         habit = self.prior.habit.tightened(cohesion)
-        odds = habit.trust * place.log_odds[state.active]
+        odds = habit.trust * self.log_odds[state.active]
         sizes = self.prior.sizes - habit.expected(np.arange(len(self.prior.sizes)))
         weight = 0.5 * self.n_eff
 

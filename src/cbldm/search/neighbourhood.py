@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csc_array
 
 from cbldm.geometry.site_classes import SiteClasses
 from cbldm.search.habit import Habit
@@ -53,12 +52,9 @@ class Neighbourhood:
         found = np.bincount(pairs.ravel(), minlength=len(classes.distances)) > 0
         self.pairs = (np.cumsum(found) - 1).astype(np.int16)[pairs]
         self.kernel, self.observed = kernel(np.flatnonzero(found)), observed
-        self.bonds, self.clashes = classes.bonds[chosen].view(np.int8), classes.clashes[chosen].view(np.int8)
-        self.touching = (self.bonds | self.clashes).view(bool)
-        np.fill_diagonal(self.touching, True)
-        # Most pairs of sites are not linked.
-        self.bond_links = csc_array(self.bonds, dtype=float)
-        self.clash_links = csc_array(self.clashes, dtype=float) if classes.clashing.size else None
+        # As numbers that can be multiplied.
+        self.bonds = classes.bonds[chosen].astype(np.float32)
+        self.clashes = classes.clashes[chosen].astype(np.float32) if classes.clashing.size else None
         self.inside = inside[self.active]
         self.n_bonds, self.n_clashes = n_bonds[self.active], n_clashes[self.active]
         self.power = float(observed @ observed)
@@ -86,26 +82,27 @@ class Neighbourhood:
         cross = np.ix_(a, b)
         totals = (self.total + self.reach[a])[:, None] - self.reach[b] - self.kernel[self.pairs[cross]]
         misfits = np.asarray(self.misfit(totals @ self.observed, np.einsum("abr,abr->ab", totals, totals)))
-        misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
+        if self.clashes is not None:
+            misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
         misfits[self.n_bonds[a][:, None] - self.bonds[cross] < self.least] = np.inf
         return misfits
 
     def tolls(self, habit: Habit) -> FloatArray:
         """(n_active,) what toggling each active site adds to the energy of the shape, whatever the atom count."""
-        return habit.changes(self.n_bonds, self.n_clashes, self.inside, self.bond_links, self.clash_links, slice(None))
+        return habit.changes(self.n_bonds, self.n_clashes, self.inside, self.bonds, self.clashes, slice(None))
 
     def carry_tolls(self, habit: Habit, tolls: FloatArray, a: NDArray[np.int64], b: NDArray[np.int64]) -> FloatArray:
         """(len(a), len(b)) what carrying atom b to the empty site a adds: taking b away (n_active,), then adding a."""
-        inside = np.repeat(self.inside[None], len(b), axis=0)
-        inside[np.arange(len(b)), b] = False
-        near = np.flatnonzero(self.touching[a].any(axis=0))
+        links = self.bonds[a] if self.clashes is None else self.bonds[a] + self.clashes[a]
+        near = np.union1d(np.flatnonzero(links.any(axis=0)), a)
         after, across = np.ix_(b, near), np.ix_(near, a)
+        inside = self.inside[near] & (near != b[:, None])
         added = habit.changes(
-            self.n_bonds[near] - self.bonds[after],
-            self.n_clashes[near] - self.clashes[after],
-            inside[:, near],
-            self.bonds[across].astype(float),
-            None if self.clash_links is None else self.clashes[across].astype(float),
+            self.n_bonds[near] - self.bonds[after].astype(np.int64),
+            self.n_clashes[near] - (0 if self.clashes is None else self.clashes[after].astype(np.int64)),
+            inside,
+            self.bonds[across],
+            None if self.clashes is None else self.clashes[across],
             np.searchsorted(near, a),
         )
         return np.asarray(tolls[b] + added.T)
@@ -115,6 +112,7 @@ class Neighbourhood:
         sign = -1 if self.inside[site] else 1
         self.total = self.total + sign * self.reach[site]
         self.reach += sign * self.kernel[self.pairs[:, site]]
-        self.n_bonds += sign * self.bonds[:, site]
-        self.n_clashes += sign * self.clashes[:, site]
+        self.n_bonds += sign * self.bonds[site].astype(np.int64)
+        if self.clashes is not None:
+            self.n_clashes += sign * self.clashes[site].astype(np.int64)
         self.inside[site] = sign > 0
