@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from cbldm.data.clusters import decahedron, icosahedron, octahedron
-from cbldm.rank import distinct, rank, scores
-from cbldm.refine import FittedStructure, independent_points
+from cbldm.rank import WORSE, distinct, equivalents, rank, scores, vuong
+from cbldm.refine import FittedStructure, fit_range, independent_points
 from cbldm.types import FloatArray, Pdf, Setting
 
 DNN = 2.77
@@ -97,3 +97,33 @@ def test_scores_of_noise_free_data_stay_finite(pdf: Pdf) -> None:
     values = scores(pdf, [fitted(FCC, 0.0), replace(fitted(ICO), rw=0.02)])
     assert np.isfinite(values).all()
     assert values[0] < values[1]
+
+
+def test_vuong_is_a_standard_normal_where_two_models_are_as_near_to_the_truth() -> None:
+    rng = np.random.default_rng(1)
+    n = 400
+    truth, shift = np.zeros(n), 0.3 * rng.normal(size=n)
+    found = [vuong(truth + rng.normal(size=n), truth + shift, truth - shift, n) for _ in range(2000)]
+    assert abs(np.mean(found)) < 0.1
+    assert abs(np.std(found) - 1) < 0.06
+    assert abs(np.mean(np.array(found) > WORSE) - 0.05) < 0.02
+
+
+def test_vuong_knows_no_scale_and_changes_sign_with_the_order() -> None:
+    rng = np.random.default_rng(2)
+    observed, one, other = rng.normal(size=(3, 300))
+    z = vuong(observed, one, other, 60)
+    assert vuong(7 * observed, 7 * one, 7 * other, 60) == pytest.approx(z)
+    assert vuong(observed, other, one, 60) == pytest.approx(-z)
+    assert vuong(observed, one, one, 60) == 0
+
+
+def test_fits_that_differ_by_less_than_the_noise_are_equivalent_and_a_bad_fit_is_not(pdf: Pdf) -> None:
+    rng = np.random.default_rng(3)
+    observed = fit_range(pdf)[1]
+    noisy = replace(pdf, g=pdf.g + 0.1 * rng.normal(size=len(pdf.g)))
+    good, near, bad = (replace(fitted(FCC), calculated=scale * observed) for scale in (1.0, 1.001, 0.5))
+    assert equivalents(noisy, [good, near, bad, good]) == [1, 1, 2, 1]
+    ranked = rank(noisy, [replace(good, rw=0.1), replace(bad, rw=0.5)])
+    assert [place.group for place in ranked] == [1, 2]
+    assert sum(place.weight for place in ranked) == pytest.approx(1)

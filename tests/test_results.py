@@ -27,7 +27,7 @@ def solution():
                 rank=rank, atoms=Atoms(f"Au{len(positions)}", positions=positions), motif="fcc", source="cbldm",
                 fit=Fit(r[inside], np.sin(4 * r[inside]), scale * np.sin(4 * r[inside])),
                 parameters={"scale": scale, "stretch": 1.0, "uiso": 0.006, "delta2": 1.0, "qdamp": 0.03},
-                moved_median=0.01, moved_max=0.02, rmsd_to_rank1=0.0 if rank == 1 else None,
+                moved_median=0.01, moved_max=0.02, rmsd_to_rank1=0.0 if rank == 1 else None, weight=0.5, group=rank,
             )
         )  # fmt: skip
     return Solution(pdf, candidates, {"duplicates": 3}, ["a note"], {"name": "m", "sha256": "0"}, 7, "cpu",
@@ -54,12 +54,19 @@ def test_schema(solution):
     content = results(solution)
     assert list(content) == [
         "schema_version", "cbldm_version", "input", "model", "seed", "device", "seconds", "estimates", "rejected",
-        "warnings", "candidates",
+        "warnings", "ambiguity", "candidates",
     ]  # fmt: skip
     assert content["input"]["qmax"] == {"value": 22.0, "source": "option"}
     assert {"rank", "file", "source", "n_atoms", "motif", "diameter_A", "rw", "scale", "stretch", "uiso_A2",
             "rmsd_to_rank1_A"} <= set(content["candidates"][0])  # fmt: skip
     assert content["candidates"][0]["rw"] == pytest.approx(0.02)
+    assert content["ambiguity"] == {
+        "equivalents": 1,
+        "words": "one structure fits better than all others that were found: an fcc cluster of 19 atoms",
+        "motif": {"fcc": 1.0},
+        "n_atoms": {"0.5": [19, 19], "0.8": [19, 19], "0.95": [19, 19]},
+    }
+    assert [entry["group"] for entry in content["candidates"]] == [1, 2]
 
 
 def test_earlier_result_is_replaced_whole(solution, tmp_path):

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from cbldm.ambiguity import summarise
 from cbldm.data.evaluation_sets import case_keys
 from cbldm.data.pdf_files import read_pdf
 from cbldm.data.pdf_settings import require_element, settings_table
@@ -115,6 +116,8 @@ def _show_solution(solution: Solution) -> None:
         "Uiso Å²",
         "moved Å",
         "RMSD to 1 Å",
+        "weight",
+        "group",
     )
     for name in names:
         table.add_column(name, justify="left" if name in ("source", "motif") else "right")
@@ -123,9 +126,11 @@ def _show_solution(solution: Solution) -> None:
         table.add_row(
             str(c.rank), c.source, str(c.n_atoms), c.motif, f"{c.diameter:.1f}", f"{c.rw:.4f}",
             f"{c.parameters['scale']:.3f}", f"{c.parameters['stretch']:.4f}", f"{c.parameters['uiso']:.4f}",
-            f"{c.moved_median:.2f}", distance,
+            f"{c.moved_median:.2f}", distance, f"{c.weight:.2f}", str(c.group),
         )  # fmt: skip
     console.print(table)
+    if solution.candidates:
+        console.print(summarise(solution.candidates).words, highlight=False)
     rejected = ", ".join(f"{count} {reason}" for reason, count in solution.rejected.items() if count)
     console.print(f"rejected: {rejected or 'none'}; {solution.seconds['total']:.1f} s on {solution.device}")
     for warning in solution.warnings:

@@ -412,6 +412,8 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
                 moved_median=fit.moved_median,
                 moved_max=fit.moved_max,
                 rmsd_to_rank1=place.rmsd_to_rank1,
+                weight=place.weight,
+                group=place.group,
             )
         )  # fmt: skip
     return candidates

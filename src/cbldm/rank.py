@@ -1,4 +1,4 @@
-"""From many fits to a short list: duplicates removed, the rest ordered by misfit and strain together."""
+"""From many fits to a short list: duplicates removed, the rest ordered by misfit and strain together, and grouped."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from scipy.spatial.distance import pdist
 
 from cbldm.geometry.alignment import align
 from cbldm.geometry.fingerprint import shape_hash
-from cbldm.refine import FittedStructure, independent_points
+from cbldm.refine import FittedStructure, fit_range, independent_points
 from cbldm.types import FloatArray, Pdf
 
 #: No data and no model are better than this Rw; it bounds the noise that `scores` estimates.
 SMALLEST_NOISE = 0.003
+#: Vuong's z from which one structure fits worse than another one, and not by chance: 5 % on one side.
+WORSE = 1.645
 #: Share of the largest possible difference of sorted distances up to which unlike bonds may still be noise.
 ALIKE = 0.3
 
@@ -26,11 +28,15 @@ class Ranked:
     Attributes:
         index: Which of the given fits it is.
         score: Negative log posterior in nats above that of rank 1.
+        weight: Posterior probability among the ranked ones.
+        group: 1 for all that fit as well as rank 1, 2 for those that fit as well as the best of the rest, and so on.
         rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
     """
 
     index: int
     score: float
+    weight: float
+    group: int
     rmsd_to_rank1: float | None
 
 
@@ -107,6 +113,54 @@ def scores(pdf: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
     return np.asarray(0.5 * independent_points(pdf) * (rw / sigma) ** 2 + beliefs)
 
 
+def vuong(observed: FloatArray, first: FloatArray, other: FloatArray, n_eff: float) -> float:
+    """Vuong's statistic for two models that are not nested (Vuong 1989, eq. 5.6): how surely the other one fits worse.
+
+    The mean over the data of the difference of squared residuals, over its standard error. Where both are as near to
+    the truth it is a standard normal, whatever the level of the noise. Points of G(r) are correlated by the finite
+    Qmax, so as many count as are independent.
+
+    Args:
+        observed: (n,) data.
+        first: (n,) one model's curve.
+        other: (n,) the other model's curve.
+        n_eff: Number of independent points.
+
+    Returns:
+        z, positive where the other one fits worse; 0 where both are the same.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> truth, noise = np.sin(np.arange(400.0)), rng.normal(size=400)
+        >>> vuong(truth + noise, truth, truth + 0.01, 400) < WORSE < vuong(truth + noise, truth, 0.5 * truth, 400)
+        True
+    """
+    difference = (observed - other) ** 2 - (observed - first) ** 2
+    spread = float(difference.std())
+    return 0.0 if spread == 0 else float(np.sqrt(n_eff) * difference.mean() / spread)
+
+
+def equivalents(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[int]:
+    """Group fits that the data cannot tell apart.
+
+    Args:
+        pdf: The data that all were fitted to.
+        fitted: Fits, best first.
+
+    Returns:
+        The group of each, from 1. The first fit that is in no group yet begins the next one, and takes in all later
+        ones that `vuong` does not find worse.
+    """
+    observed, n_eff = fit_range(pdf)[1], independent_points(pdf)
+    groups = [0] * len(fitted)
+    for number in range(1, len(fitted) + 1):
+        waiting = [k for k, group in enumerate(groups) if group == 0]
+        for k in waiting:
+            if vuong(observed, fitted[waiting[0]].calculated, fitted[k].calculated, n_eff) < WORSE:
+                groups[k] = number
+    return groups
+
+
 def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -> list[Ranked]:
     """Order fits by `scores`, lowest first.
 
@@ -121,6 +175,8 @@ def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -
     values = scores(pdf, fitted)
     order = np.argsort(values, kind="stable").tolist()[:most]
     first = fitted[order[0]].positions
+    weights = np.exp(values[order[0]] - values[order])
+    groups = equivalents(pdf, [fitted[index] for index in order])
 
     def distance(index: int) -> float | None:
         positions = fitted[index].positions
@@ -128,4 +184,7 @@ def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -
             return 0.0
         return align(first, positions).rmsd if len(positions) == len(first) else None
 
-    return [Ranked(i, float(values[i] - values[order[0]]), distance(i)) for i in order]
+    return [
+        Ranked(i, float(values[i] - values[order[0]]), float(weight), group, distance(i))
+        for i, weight, group in zip(order, weights / weights.sum(), groups, strict=True)
+    ]

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cbldm.ambiguity import summarise
 from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
 from cbldm.errors import InputError
 from cbldm.report.figures import draw_fit, draw_structures
@@ -38,7 +39,20 @@ def results(solution: Solution) -> dict[str, Any]:
         "estimates": dict(solution.estimates),
         "rejected": dict(solution.rejected),
         "warnings": list(solution.warnings),
+        "ambiguity": _ambiguity(solution),
         "candidates": [_entry(candidate) for candidate in solution.candidates],
+    }
+
+
+def _ambiguity(solution: Solution) -> dict[str, Any] | None:
+    if not solution.candidates:
+        return None
+    found = summarise(solution.candidates)
+    return {
+        "equivalents": found.equivalents,
+        "words": found.words,
+        "motif": {name: round(share, 4) for name, share in found.motif.items()},
+        "n_atoms": {f"{level:g}": list(ends) for level, ends in found.n_atoms.items()},
     }
 
 
@@ -49,6 +63,8 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
         "rank": candidate.rank,
         "file": f"candidates/{candidate.rank:02d}.xyz",
         "source": candidate.source,
+        "group": candidate.group,
+        "weight": round(candidate.weight, 4),
         "n_atoms": candidate.n_atoms,
         "motif": candidate.motif,
         "diameter_A": round(candidate.diameter, 3),

@@ -155,6 +155,8 @@ class Candidate:
         moved_median: Median displacement of the atoms during the restrained refinement, in Å.
         moved_max: Largest displacement of an atom during the restrained refinement, in Å.
         rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
+        weight: Posterior probability among the candidates.
+        group: 1 for all that fit as well as rank 1, 2 for those that fit as well as the best of the rest, and so on.
     """
 
     rank: int
@@ -166,6 +168,8 @@ class Candidate:
     moved_median: float
     moved_max: float
     rmsd_to_rank1: float | None
+    weight: float = 1.0
+    group: int = 1
 
     @property
     def rw(self) -> float:
