@@ -18,8 +18,6 @@ _LOOK: dict[str, tuple[str, str, str]] = {
     "base": ("base", "#0072B2", "o-"),
     "repeat": ("base, another seed", "#56B4E9", "o--"),
     "distance": ("distance matrix", "#D55E00", "s-"),
-    "long": ("base, translator ×4", "#009E73", "o-"),
-    "long-distance": ("distance matrix, translator ×4", "#CC79A7", "s-"),
     "noise": ("trained from white noise", "#D55E00", "s-"),
     "base, from noise": ("base, walked from noise", "#E69F00", "^--"),
     "implicit": ("without the count", "#D55E00", "s-"),

@@ -43,7 +43,7 @@ from scoring import (
     sample_scores,
     summary,
 )
-from train import RUNS, TRANSLATORS, VARIANTS
+from train import RUNS, VARIANTS
 
 from cbldm.geometry.frames import FRAMES
 from cbldm.models.cbldm import CbLdm
@@ -149,12 +149,12 @@ class Ablations:
 
     def laplacian(self) -> dict[str, object]:
         """(1) Affinity against distances: how well positions come back, from S of the translator and from noisy S."""
-        names = ("base", "repeat", "distance", *TRANSLATORS, SHIPPED)
+        names = ("base", "repeat", "distance", SHIPPED)
         found = {name: reconstruction(self.models[name], self.per_frame) for name in names}
         for scores in found.values():
             scores["excess"] = scores["rmsd"] - scores["rmsd_sites"]
         noisy = noisy_recovery(self.models["base"].config.tau, self.per_frame)
-        pairs = {"repeat": "base", "distance": "base", "long-distance": "long"}
+        pairs = {"repeat": "base", "distance": "base"}
         gains = {f"{name} - {other}": gain(found[name], found[other]) for name, other in pairs.items()}
         summaries = {name: summary(scores) for name, scores in found.items()}
         self.show(
@@ -262,9 +262,8 @@ def main() -> None:
     parser.add_argument("--per-frame", type=int, default=PER_FRAME)
     parser.add_argument("--out", type=Path, default=RUNS, help=f"folder of results, {RUNS} by default")
     options = parser.parse_args()
-    trained = (*VARIANTS, *TRANSLATORS)
-    models = {name: load_weights(options.runs / name / name)[0] for name in trained} | {SHIPPED: load_weights()[0]}
-    seconds = {name: read_checkpoint(options.runs / name)["seconds"] for name in trained}
+    models = {name: load_weights(options.runs / name / name)[0] for name in VARIANTS} | {SHIPPED: load_weights()[0]}
+    seconds = {name: read_checkpoint(options.runs / name)["seconds"] for name in VARIANTS}
     begin = time.perf_counter()
     bench = Ablations(models, options.per_frame, Console(width=150))
     bench.show(

@@ -1,7 +1,7 @@
 """Train the small models of the ablations: one base, four that differ from it in one switch, and one in the seed alone.
 
 ``python benchmarks/ablation/train.py base`` trains one of them into ``runs/ablation/base``, or goes on where a
-checkpoint there stopped; several names are trained in turn. About twelve minutes each on one core.
+checkpoint there stopped; several names are trained in turn. A quarter of an hour each on one core.
 """
 
 from __future__ import annotations
@@ -45,25 +45,17 @@ VARIANTS = {
     **{name: replace(_BASE, name=name, model=replace(_BASE.model, **switch)) for name, switch in _SWITCHES.items()},  # type: ignore[arg-type]
     "repeat": replace(_BASE, name="repeat", seed=12),
 }
-#: S is learnt late, when sites are known: for the first question two translators learn three times as long. They draw
-#: nothing, and the sculptor takes the one step without which no weights are written.
-_LONG = {"translator": StageConfig(2100, 1e-3, beta=0.03), "sculptor": StageConfig(1, 1e-3)}
-TRANSLATORS = {
-    "long": replace(_BASE, name="long", **_LONG),  # type: ignore[arg-type]
-    "long-distance": replace(VARIANTS["distance"], name="long-distance", **_LONG),  # type: ignore[arg-type]
-}
 
 
 def main() -> None:
     """Train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    runs = VARIANTS | TRANSLATORS
-    parser.add_argument("names", nargs="+", choices=runs, metavar="NAME", help=", ".join(runs))
+    parser.add_argument("names", nargs="+", choices=VARIANTS, metavar="NAME", help=", ".join(VARIANTS))
     parser.add_argument("--runs", type=Path, default=RUNS, help=f"folder with a folder for each, {RUNS} by default")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop each after this time; run again to go on")
     options = parser.parse_args()
     for name in options.names:
-        weights = train(runs[name], options.runs / name, accelerator="cpu", minutes=options.minutes)
+        weights = train(VARIANTS[name], options.runs / name, accelerator="cpu", minutes=options.minutes)
         print(f"{name}: {weights or 'to be continued'}")
 
 
