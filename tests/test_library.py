@@ -9,10 +9,16 @@ import pytest
 from scipy.spatial.distance import pdist
 
 from cbldm.data.clusters import decahedron, icosahedron, octahedron, textbook_clusters
-from cbldm.data.pdf_files import pdf_from_arrays
+from cbldm.data.large_clusters import large_cuts
+from cbldm.data.large_templates import large_templates
+from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
 from cbldm.errors import InputError
-from cbldm.library import TemplateLibrary
+from cbldm.first_peak import first_peak
+from cbldm.geometry.fingerprint import fingerprint
+from cbldm.geometry.motif import name_motif
+from cbldm.library import BIN, LARGE, TemplateLibrary, _histogram, _nest_histograms, extended_library
 from cbldm.physics.debye import debye_gr
+from cbldm.refine import fit_parameters
 from cbldm.types import Cluster, Instrument, Pdf
 
 SIMULATED = Path(__file__).resolve().parents[2] / "shared" / "data" / "simulated"
@@ -92,3 +98,80 @@ def test_a_bond_length_that_is_none_is_refused(library: TemplateLibrary) -> None
     pdf = simulated(icosahedron(2), 2.9, Instrument(1.0, 24.0), 0.005)
     with pytest.raises(InputError, match=r"nearest-neighbour distance is 0\.2 Å; allowed are 1 to 6 Å"):
         library.screen(pdf, 0.2)
+
+
+@pytest.fixture(scope="module")
+def extended() -> TemplateLibrary:
+    return extended_library()
+
+
+def test_pairs_of_a_nest_are_those_of_its_clusters() -> None:
+    """Counting by symmetry and shell by shell changes nothing, in every group and for nests without any symmetry."""
+    for nest in list(large_templates())[::29]:
+        histograms = _nest_histograms(nest)
+        for end, histogram in list(zip(nest.ends, histograms, strict=True))[:: max(1, len(nest.ends) // 2)]:
+            if end > 1500:
+                continue
+            expected = _histogram(pdist(nest.sites[:end]))
+            np.testing.assert_allclose(histogram[int(0.5 / BIN) : len(expected)], expected[int(0.5 / BIN) :], atol=1e-5)
+
+
+def test_the_extended_library_holds_the_textbook_and_each_shape_once(extended: TemplateLibrary) -> None:
+    textbook = textbook_clusters()
+    assert extended.clusters[: len(textbook)] == textbook
+    assert 3000 < len(extended.clusters) < 6000
+    assert max(cluster.n_atoms for cluster in extended.clusters) == 3000
+    medium = [c for c in extended.clusters[len(textbook) :] if 200 <= c.n_atoms <= 320]
+    assert len({fingerprint(c.positions) for c in medium}) == len(medium) > 100
+    assert extended_library() is extended
+
+
+@pytest.mark.parametrize(
+    ("motif", "seed"),
+    [("fcc", 1), ("hcp", 1), ("twin", 2), ("bcc", 1), ("decahedron", 1), ("icosahedron", 1)],
+)
+def test_a_large_particle_that_is_no_template_is_placed(extended: TemplateLibrary, motif: str, seed: int) -> None:
+    cuts = large_cuts(motif, (680, 720), np.random.default_rng(seed))
+    truth = next(cut for cut in cuts if name_motif(cut.positions) == motif)
+    assert fingerprint(truth.positions) not in {
+        fingerprint(c.positions) for c in extended.clusters if c.n_atoms == truth.n_atoms
+    }
+    pdf = simulated(truth, 2.77, Instrument(0.8, 22.0, qdamp=0.03), 0.006, 2.0)
+    best = extended.fit(pdf, 2.8, keep=20)[0]
+    assert best.cluster.motif == motif
+    assert best.cluster.n_atoms == pytest.approx(truth.n_atoms, rel=0.05)
+    assert best.fit.rw < 0.05
+
+
+def test_large_templates_are_fitted_as_small_ones_are(extended: TemplateLibrary) -> None:
+    truth = next(c for c in extended.clusters if c.n_atoms > LARGE and c.motif == "decahedron")
+    pdf = simulated(truth, 2.77, Instrument(0.8, 22.0, qdamp=0.03), 0.008, 2.0)
+    best = extended.fit(pdf, 2.8, keep=5)[0]
+    (expected,) = fit_parameters(pdf, [2.77 * truth.positions])
+    assert best.cluster is truth
+    assert best.fit.rw < 0.01
+    np.testing.assert_allclose(
+        [2.8 * best.fit.stretch, best.fit.uiso, best.fit.delta2, best.fit.scale, best.fit.freedom],
+        [2.77 * expected.stretch, expected.uiso, expected.delta2, expected.scale, expected.freedom],
+        rtol=0.02,
+    )
+    np.testing.assert_allclose(best.fit.calculated, expected.calculated, atol=0.01 * np.abs(expected.calculated).max())
+
+
+def test_only_allowed_sizes_are_fitted(extended: TemplateLibrary) -> None:
+    pdf = simulated(icosahedron(3), 2.9, Instrument(1.0, 24.0), 0.005)
+    found = extended.fit(pdf, 2.9, keep=6, n_atoms=(240, 460))
+    assert len(found) == 6
+    assert all(240 <= template.cluster.n_atoms <= 460 for template in found)
+    assert extended.fit(pdf, 2.9, n_atoms=(3001, 4000)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "element", "limit"), [("JQ_S1", "Pt", 0.16), ("JQ_S3", "Pt", 0.219), ("Au144pMBA", "Au", 0.210)]
+)
+def test_measured_particles(extended: TemplateLibrary, name: str, element: str, limit: float) -> None:
+    file = SIMULATED.parent / "experimental" / f"{name}.gr"
+    if not file.exists():
+        pytest.skip(f"needs {file.name} of the shared test data")
+    pdf = read_pdf(file, element=element, qdamp=0.03, rmin=1.5, rmax=20.0)
+    assert extended.fit(pdf, first_peak(pdf), keep=40, fit_delta2=False)[0].fit.rw <= limit

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import cbldm
-from cbldm.data.clusters import decahedron
+from cbldm.data.clusters import decahedron, octahedron
 from cbldm.data.pdf_files import pdf_from_arrays
+from cbldm.errors import InputError
 from cbldm.metrics import f1
 from cbldm.physics.debye import debye_gr
 from cbldm.pipeline import Options, refine_structure, solve
 from cbldm.refine import check_structure
+from cbldm.results import results
 from cbldm.types import Instrument
 
 EXAMPLE = Path(cbldm.__file__).parent / "examples" / "pt_example.gr"
@@ -73,6 +75,22 @@ def test_all_sources_are_merged():
     assert found.candidates[0].source == "library"
 
 
+def test_a_particle_larger_than_the_model_is_served():
+    cluster = octahedron(11, 5)
+    found = solve(simulated(cluster), source="all", n_atoms=(450, 700), candidates=3)
+    best = found.candidates[0]
+    assert (best.n_atoms, best.motif, best.source) == (561, "fcc", "library")
+    assert best.rw < 0.02
+    assert best.moved_median == best.moved_max == 0
+    assert any("positions were not refined" in line for line in found.warnings)
+
+
+def test_the_textbook_alone_is_a_source_and_knows_its_limit():
+    found = solve(simulated(octahedron(11, 5)), source="textbook", n_atoms=(240, 3000), candidates=2)
+    assert all(240 <= candidate.n_atoms <= 256 for candidate in found.candidates)
+    assert any("near the library's limit of 256 atoms" in line and "--source all" in line for line in found.warnings)
+
+
 def test_refine_of_the_truth_fits():
     pdf = simulated(decahedron(3, 2, 0))
     from ase import Atoms
@@ -132,3 +150,18 @@ def test_measured_files(shared_data, name):
     assert len(found.candidates) == 10
     assert set(found.candidates[0].atoms.get_chemical_symbols()) == {"Au" if name.startswith("Au") else "Pt"}
     assert found.candidates[0].rw < 0.45
+
+
+def test_instrument_file_and_fitted_qdamp_are_told(tmp_path):
+    path = tmp_path / "instrument.toml"
+    path.write_text("[instrument]\nqdamp = 0.041\nqbroad = 0.002\n", encoding="utf-8")
+    found = cbldm.solve(
+        EXAMPLE, instrument=path, qbroad=0.001, samples=2, candidates=1, seed=0, fit_qdamp=True, n_atoms=(40, 80)
+    )
+    entry = results(found)["input"]
+    assert entry["qdamp"] == {"value": 0.041, "source": "instrument", "note": entry["qdamp"]["note"]}
+    assert entry["qdamp"]["note"].startswith("instrument.toml")
+    assert (entry["qbroad"]["value"], entry["qbroad"]["source"]) == (0.001, "option")
+    assert any(line.startswith("size and Qdamp trade off") for line in found.warnings)
+    with pytest.raises(InputError, match="already read"):
+        cbldm.solve(found.pdf, instrument=path)

@@ -21,7 +21,7 @@ DECA = DNN * decahedron(3, 2, 0).positions
 
 
 def fitted(positions: FloatArray, rw: float = 0.1, restraint: float = 0.0) -> FittedStructure:
-    return FittedStructure(positions, 1.0, 1.0, 0.005, 0.0, 0.03, rw, np.zeros(1), 0.0, 0.0, restraint, True)
+    return FittedStructure(positions, 1.0, 1.0, 0.005, 0.0, 0.03, rw, np.zeros(1), 0.0, 0.0, restraint, True, 4.0)
 
 
 def copy_of(positions: FloatArray, rng: np.random.Generator, rattle: float = 0.03) -> FloatArray:

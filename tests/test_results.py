@@ -67,6 +67,7 @@ def test_schema(solution):
         "n_atoms": {"0.5": [19, 19], "0.8": [19, 19], "0.95": [19, 19]},
     }
     assert [entry["group"] for entry in content["candidates"]] == [1, 2]
+    assert content["candidates"][0]["rw_left_out"] is None
 
 
 def test_earlier_result_is_replaced_whole(solution, tmp_path):

@@ -23,7 +23,16 @@ from cbldm.data.pdf_files import read_pdf
 from cbldm.data.pdf_settings import require_element, settings_table
 from cbldm.data.structure_files import read_structure, write_fgr, write_gr, write_text, write_xyz
 from cbldm.errors import CbldmError, InputError
-from cbldm.pipeline import Options, Watcher, inspect_pdf, refine_structure, solve
+from cbldm.pipeline import (
+    MODEL_SOURCES,
+    QDAMP_DOUBT,
+    SOURCES,
+    Options,
+    Watcher,
+    inspect_pdf,
+    refine_structure,
+    solve,
+)
 from cbldm.results import check_folder, results_text, write_solution
 from cbldm.types import Pdf, Solution
 
@@ -44,7 +53,17 @@ Qdamp = Annotated[float | None, typer.Option(help="Damping by the resolution, Å
 Qbroad = Annotated[float | None, typer.Option(help="Broadening by the resolution, Å⁻¹.")]
 Rmin = Annotated[float | None, typer.Option(help="Start of the fitted range, Å.")]
 Rmax = Annotated[float | None, typer.Option(help="End of the fitted range, Å.")]
+InstrumentFile = Annotated[
+    Path | None, typer.Option(help="Qdamp and Qbroad from a file that calibrate wrote; options beat it.")
+]
 RUnit = Annotated[str | None, typer.Option(help="Unit of r in the file, A or nm; by its label where not given.")]
+From = Annotated[
+    str,
+    typer.Option(
+        help="cbldm (the model), library (templates up to 3000 atoms), textbook (textbook shapes up to 256 atoms) or "
+        "all (the model and the library)."
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of every random draw.")]
 Json = Annotated[bool, typer.Option("--json", help="Print results.json to standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress, settings or tables.")]
@@ -151,11 +170,12 @@ def solve_command(
     qmax: Qmax = None,
     qdamp: Qdamp = None,
     qbroad: Qbroad = None,
+    instrument: InstrumentFile = None,
     rmin: Rmin = None,
     rmax: Rmax = None,
     r_unit: RUnit = None,
     fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
-    source: Annotated[str, typer.Option(help="cbldm (the model), library (textbook shapes) or all.")] = "cbldm",
+    source: From = "cbldm",
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Folder of a trained model; the shipped one by default.")] = None,
@@ -171,7 +191,7 @@ def solve_command(
     folder = out or file.with_name(f"{file.stem}_cbldm")
     check_folder(folder)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
-                   r_unit=_unit(r_unit))  # fmt: skip
+                   r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
     require_element(pdf)
     if not quiet:
         _show_settings(pdf)
@@ -193,6 +213,7 @@ def info_command(
     qmax: Qmax = None,
     qdamp: Qdamp = None,
     qbroad: Qbroad = None,
+    instrument: InstrumentFile = None,
     rmin: Rmin = None,
     rmax: Rmax = None,
     r_unit: RUnit = None,
@@ -200,7 +221,7 @@ def info_command(
 ) -> None:
     """What was read from a file, the nearest-neighbour distance and the expected size."""
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
-                   r_unit=_unit(r_unit))  # fmt: skip
+                   r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
     found = inspect_pdf(pdf)
     if as_json:
         settings = {name: {"value": s.value, "source": s.source, "note": s.note} for name, s in pdf.settings.items()}
@@ -229,6 +250,7 @@ def refine_command(
     qmax: Qmax = None,
     qdamp: Qdamp = None,
     qbroad: Qbroad = None,
+    instrument: InstrumentFile = None,
     rmin: Rmin = None,
     rmax: Rmax = None,
     r_unit: RUnit = None,
@@ -238,9 +260,11 @@ def refine_command(
     """Fit a structure that you have to a PDF."""
     atoms = read_structure(structure)
     pdf = read_pdf(file, element=atoms.get_chemical_symbols()[0], qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad,
-                   rmin=rmin, rmax=rmax, r_unit=_unit(r_unit))  # fmt: skip
+                   rmin=rmin, rmax=rmax, r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
     _show_settings(pdf)
     candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, rigid=rigid)
+    if fit_qdamp:
+        console.print(f"note: {QDAMP_DOUBT}", highlight=False)
     p = candidate.parameters
     Console().print(
         f"Rw {candidate.rw:.4f}, {candidate.n_atoms} atoms, {candidate.motif}, scale {p['scale']:.4f}, "
@@ -253,6 +277,48 @@ def refine_command(
         out.mkdir(parents=True, exist_ok=True)
         write_xyz(out / "refined.xyz", candidate.atoms)
         write_fgr(out / "refined.fgr", candidate.fit, {"element": pdf.element, "rw": candidate.rw})
+
+
+@app.command("calibrate")
+def calibrate_command(
+    file: Annotated[Path, typer.Argument(help="The G(r) of a bulk crystal of one element.")],
+    element: Element = None,
+    lattice: Annotated[
+        str | None, typer.Option(help="fcc, bcc, hcp or diamond; that of the element where not given.")
+    ] = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The TOML file to write.")] = Path("instrument.toml"),
+    qmin: Qmin = None,
+    qmax: Qmax = None,
+    rmin: Rmin = None,
+    rmax: Annotated[
+        float | None, typer.Option(help="End of the fitted range, Å; that of the data where not given, at most 60.")
+    ] = None,
+    r_unit: RUnit = None,
+) -> None:
+    """Qdamp and Qbroad of an instrument, from the PDF of a bulk standard."""
+    from cbldm.calibrate import calibrate
+    from cbldm.data.instrument_files import check_replaceable
+
+    check_replaceable(output)
+    pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, rmin=rmin, rmax=rmax, r_unit=_unit(r_unit))
+    found = calibrate(pdf, lattice)
+    write_text(output, found.text())
+    settings = found.pdf.settings
+    units = {"qdamp": "Å⁻¹", "qbroad": "Å⁻¹", "a": "Å", "c": "Å", "uiso": "Å²", "delta2": "Å²", "scale": ""}
+    table = Table(title=f"{pdf.file}: bulk {found.lattice} {pdf.element}", title_justify="left", box=SIMPLE_HEAD)
+    for name in ("parameter", "value", "uncertainty", "unit"):
+        table.add_column(name, justify="right" if name in ("value", "uncertainty") else "left")
+    for name, value in found.values.items():
+        known = found.uncertainties.get(name)
+        table.add_row(name, f"{value:.5g}", "fixed" if known is None else f"{known:.1g}", units[name])
+    out = Console()
+    out.print(table)
+    correlation = "" if found.correlation is None else f", correlation of qdamp and qbroad {found.correlation:.2f}"
+    used = "r {rmin:g} to {rmax:g} Å, Q {qmin:g} to {qmax:g} Å⁻¹".format(**{k: s.value for k, s in settings.items()})
+    out.print(f"Rw {found.fit.rw:.4f} on {used}{correlation}", highlight=False, soft_wrap=True)
+    for warning in found.warnings:
+        out.print(f"note: {warning}", highlight=False, soft_wrap=True)
+    console.print(f"written to {output}", highlight=False)
 
 
 @app.command("simulate")
@@ -317,7 +383,7 @@ def evaluate_command(
         ),
     ],
     out: Annotated[Path, typer.Option(help="Folder for cases.jsonl, report.json and report.png; a run is resumed.")],
-    source: Annotated[str, typer.Option(help="cbldm, library or all.")] = "cbldm",
+    source: From = "cbldm",
     floor: Annotated[
         list[float] | None, typer.Option(help="Noise floor (Rw), once or more often; else 0, 0.05, 0.1 and 0.2.")
     ] = None,
@@ -336,8 +402,8 @@ def evaluate_command(
 
     options: dict[str, Any] = {"source": source, "samples": samples, "seed": seed, "weights": weights}
     Options(**options)
-    solver = f"{source}, seed {seed}"
-    if source != "library":
+    solver = f"{SOURCES[source]}, seed {seed}"
+    if source in MODEL_SOURCES:
         _, model = load_weights(weights)  # damaged weights are no fault of the cases
         solver += f", {samples} samples of {model['name']} ({model['sha256'][:8]})"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),

@@ -15,6 +15,7 @@ import torch
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
+from cbldm.data.nests import MOST as LARGEST
 from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
 from cbldm.data.pdf_settings import require_element
 from cbldm.errors import InputError
@@ -24,16 +25,26 @@ from cbldm.geometry.laplacian import recover_from_affinity, recover_from_distanc
 from cbldm.geometry.matrices import DISTANCE_UNIT
 from cbldm.geometry.motif import name_motif
 from cbldm.geometry.poses import nearest_neighbour_distance
-from cbldm.library import TemplateLibrary
+from cbldm.held_out import judged
+from cbldm.library import TemplateLibrary, extended_library
 from cbldm.models.cbldm import CbLdm, Sample
 from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
 from cbldm.rank import distinct, rank, scores
-from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range, refine_positions
+from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range
 from cbldm.search.explore import explore
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
 
-Source = Literal["cbldm", "library", "all"]
+Source = Literal["cbldm", "library", "textbook", "all"]
+#: What each source holds, in words: an evaluation that says so cannot be taken for one of another library.
+SOURCES: dict[str, str] = {
+    "cbldm": "cbldm",
+    "library": f"library up to {LARGEST} atoms",
+    "textbook": "textbook library up to 256 atoms",
+    "all": f"cbldm and library up to {LARGEST} atoms",
+}
+#: Those for which the model is asked.
+MODEL_SOURCES: tuple[str, ...] = ("cbldm", "all")
 #: Told the name of the stage that begins, and how far it has come (0 to 1).
 Watcher = Callable[[str, float], None]
 
@@ -47,11 +58,22 @@ FOLLOWED, LEAST_FOLLOWED = 1.6, 8
 N_RAW = 10
 #: Steps of each stage of the refinement: right structures take fewer, wrong ones are still bending after these.
 MOST_ITERATIONS = 12
+#: The same where there is one structure only, which the user chose.
+THOROUGH = 60
 #: Rounds of drawing at most, and the share of the candidates asked for below which there is another one: where the data
 #: leave one structure only, more samples lead back to it.
 ROUNDS, ENOUGH = 2, 0.3
 #: Structures that are fitted, for each candidate asked for.
 FITTED = 2.0
+#: What a user of --fit-qdamp must know.
+QDAMP_DOUBT = (
+    "size and Qdamp trade off: both lower G(r) at large r, so with Qdamp fitted the sizes are less certain; "
+    "cbldm calibrate finds Qdamp from a bulk standard"
+)
+#: Largest structure whose positions are refined: time and memory grow with the third and second power of its size.
+REFINED_TO = 400
+#: Share of the largest size of a source from which a particle may be larger.
+NEAR_LIMIT = 0.95
 #: A first peak this far from the element's own distance is worth a warning.
 ODD_DNN = 0.06
 
@@ -83,7 +105,8 @@ class Options:
         samples: Structures drawn from the model.
         candidates: Structures shown at most.
         n_atoms: Allowed atom counts, both ends included; any when None.
-        source: Where structures come from.
+        source: Where structures come from: the model, templates up to 3000 atoms, textbook clusters up to 256 atoms
+            (the yardstick of evaluations), or the model and the templates up to 3000 atoms.
         seed: Seed of every draw.
         device: ``cpu``, ``cuda`` or ``auto``.
         fit_qdamp: Whether Qdamp is fitted; it trades off with the size.
@@ -109,8 +132,8 @@ class Options:
             value = getattr(self, name)
             if not 1 <= value <= limit:
                 raise InputError(f"{name} must be 1 to {limit}, got {value}")
-        if self.source not in ("cbldm", "library", "all"):
-            raise InputError(f"source must be cbldm, library or all, got {self.source!r}")
+        if self.source not in SOURCES:
+            raise InputError(f"source must be one of {', '.join(SOURCES)}, got {self.source!r}")
         if self.n_atoms is not None and not 5 <= self.n_atoms[0] <= self.n_atoms[1]:
             raise InputError(f"n_atoms must be LO-HI with 5 <= LO <= HI, got {self.n_atoms[0]}-{self.n_atoms[1]}")
         if not 0 <= self.seed < 2**63:
@@ -141,6 +164,7 @@ def solve(
     qbroad: float | None = None,
     rmin: float | None = None,
     rmax: float | None = None,
+    instrument: str | Path | None = None,
     watch: Watcher | None = None,
     **options: Any,
 ) -> Solution:
@@ -155,6 +179,7 @@ def solve(
         qbroad: See ``qmin``.
         rmin: Start of the fitted range in Å.
         rmax: End of the fitted range in Å.
+        instrument: A file of `cbldm calibrate` with Qdamp and Qbroad, which beat the header's.
         watch: Told of every stage, for progress bars.
         **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
             ``fit_qdamp``, ``weights``.
@@ -171,6 +196,7 @@ def solve(
     begin = time.perf_counter()
     settings: dict[str, Any] = {
         "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
+        "instrument": instrument,
     }  # fmt: skip
     with clock.stage("load"):
         pdf = _load(data, element, settings)
@@ -185,7 +211,9 @@ def solve(
                 f"the first peak is at {dnn:.2f} Å, but neighbours in bulk {symbol} are {expected:.2f} Å apart: "
                 "check the element and the unit of r"
             )
-        generative = chosen.source in ("cbldm", "all")
+        if chosen.fit_qdamp:
+            warnings.append(QDAMP_DOUBT)
+        generative = chosen.source in MODEL_SOURCES
         model, identity = load_weights(chosen.weights, device) if generative else (None, {})
     torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
     rejected: Counter[str] = Counter()
@@ -193,12 +221,13 @@ def solve(
     pool: list[tuple[FittedStructure, str]] = []
     best: list[tuple[FittedStructure, str]] = []
     raw: list[FloatArray] = []
-    if chosen.source in ("library", "all"):
+    if chosen.source != "cbldm":
         with clock.stage("sample"):
             pool += _from_library(pdf, dnn, chosen, rejected)
         best = _best_distinct(pdf, pool, chosen, clock)
     if model is not None:
         estimates |= describe(model, pdf, dnn)
+    if model is not None and not _beyond(model, chosen):
         for _ in range(ROUNDS):
             drawn, fits = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
             raw = raw or drawn
@@ -208,13 +237,18 @@ def solve(
                 break
     with clock.stage("refine"):
         refined = _refine(pdf, best, dnn, device, rejected)
+        if (n_rigid := sum(_is_large(fit) for fit, _ in best)) > 0:
+            warnings.append(
+                f"positions were not refined for {n_rigid} of {len(best)} structures, which have more than "
+                f"{REFINED_TO} atoms: they are ideal templates, fitted by size, Uiso and delta2 alone"
+            )
     with clock.stage("rank"):
         candidates = _ranked(pdf, refined, symbol, chosen.candidates)
     if not candidates:
         warnings.append("no sound structure was found: see the rejected counts, and try other options")
     elif len(candidates) < chosen.candidates:
         warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
-    warnings += _doubts(candidates, model)
+    warnings += _doubts(candidates, model, chosen.source)
     clock.seconds["total"] = time.perf_counter() - begin
     return Solution(
         pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw
@@ -277,18 +311,20 @@ def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: 
     if reason is not None:
         raise InputError(f"the structure cannot be refined: {reason}")
     fits = fit_parameters(pdf, [positions], fit_qdamp=fit_qdamp)
-    fits = fits if rigid else refine_positions(pdf, fits)
+    fits = fits if rigid else judged(pdf, fits, max_iterations=THOROUGH)
     return _ranked(pdf, [(fits[0], "given")], atoms.get_chemical_symbols()[0], 1)[0]
 
 
 def _from_library(pdf: Pdf, dnn: float, options: Options, rejected: Counter[str]) -> list[tuple[FittedStructure, str]]:
-    library = TemplateLibrary()
-    if options.n_atoms is not None:
-        low, high = options.n_atoms
-        library = TemplateLibrary([c for c in library.clusters if low <= c.n_atoms <= high])
+    library = TemplateLibrary() if options.source == "textbook" else extended_library()
     keep = max(40, 2 * options.candidates)
-    fits = [template.fit for template in library.fit(pdf, dnn, keep=keep, fit_qdamp=options.fit_qdamp)]
-    return [(fit, "library") for fit in _sound(fits, dnn, rejected)]
+    found = library.fit(pdf, dnn, keep=keep, n_atoms=options.n_atoms, fit_qdamp=options.fit_qdamp)
+    return [(fit, "library") for fit in _sound([template.fit for template in found], dnn, rejected)]
+
+
+def _beyond(model: CbLdm, options: Options) -> bool:
+    """Whether the model has nothing to say beside the library: no size that is allowed is one of its own."""
+    return options.source == "all" and options.n_atoms is not None and options.n_atoms[0] > model.config.n_max
 
 
 def _from_model(
@@ -375,8 +411,13 @@ def _best_distinct(
 def _refine(
     pdf: Pdf, best: list[tuple[FittedStructure, str]], dnn: float, device: str, rejected: Counter[str]
 ) -> list[tuple[FittedStructure, str]]:
-    """The fits with their positions refined under the restraint, as far as they stay sound and distinct."""
-    refined = refine_positions(pdf, [fit for fit, _ in best], max_iterations=MOST_ITERATIONS, device=device)
+    """The fits with their positions refined under the restraint, as far as they stay sound and distinct.
+
+    Those of more than `REFINED_TO` atoms stay as they are.
+    """
+    small = [fit for fit, _ in best if not _is_large(fit)]
+    moved = iter(judged(pdf, small, max_iterations=MOST_ITERATIONS, device=device))
+    refined = [fit if _is_large(fit) else next(moved) for fit, _ in best]
     pairs = []
     for fit, (_, source) in zip(refined, best, strict=True):
         reason = check_structure(fit.positions, dnn)
@@ -388,6 +429,10 @@ def _refine(
     unique, counts = distinct(fits, costs=scores(pdf, fits)) if fits else ([], [])
     rejected["duplicates"] += sum(counts) - len(unique)
     return [pairs[i] for i in unique]
+
+
+def _is_large(fit: FittedStructure) -> bool:
+    return len(fit.positions) > REFINED_TO
 
 
 def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, most: int) -> list[Candidate]:
@@ -414,18 +459,28 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
                 rmsd_to_rank1=place.rmsd_to_rank1,
                 weight=place.weight,
                 group=place.group,
+                freedom=fit.freedom,
+                converged=fit.converged,
+                rw_left_out=fit.rw_left_out,
+                rw_left_out_rigid=fit.rw_left_out_rigid,
             )
         )  # fmt: skip
     return candidates
 
 
-def _doubts(candidates: Sequence[Candidate], model: CbLdm | None) -> list[str]:
+def _doubts(candidates: Sequence[Candidate], model: CbLdm | None, source: Source) -> list[str]:
     """What a careful user should know of the answer as a whole."""
     doubts = []
     if candidates and model is not None and min(c.rw for c in candidates) > 0.35:
         doubts.append("no candidate fits well (Rw above 0.35): the sample may be outside what the model was trained on")
-    if candidates and model is not None and candidates[0].n_atoms > 0.95 * model.config.n_max:
-        doubts.append(
-            f"the best candidate is near the model's limit of {model.config.n_max} atoms: the particle may be larger"
-        )
+    if candidates:
+        name, limit = (
+            ("model", model.config.n_max) if model is not None and source == "cbldm" else
+            ("library", 256 if source == "textbook" else LARGEST)
+        )  # fmt: skip
+        if candidates[0].n_atoms > NEAR_LIMIT * limit:
+            advice = "" if limit == LARGEST else f"; --source all knows particles up to {LARGEST} atoms"
+            doubts.append(
+                f"the best candidate is near the {name}'s limit of {limit} atoms: the particle may be larger{advice}"
+            )
     return doubts

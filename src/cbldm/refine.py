@@ -38,9 +38,8 @@ DELTA2_WIDTH = 2.0
 COARSE_TO_FINE = (10.0, 3.0, 1.0)
 #: Nats that the last stage leaves at most; a coarser one may leave its factor times as much.
 TOLERANCE = 0.1
-#: The last stage believes in up to this factor more noise if no structure fits better by then: its steps reach the
-#: minimum, where the atoms would follow noise that is not reckoned with.
-MOST_NOISE = 2.0
+#: Share of the steps of r that are no gaps.
+WITHOUT_GAPS = 0.9
 #: Stretch values tried before the least squares: starts within about 3.5 % of the right size are found.
 SCAN = (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)
 
@@ -62,7 +61,10 @@ class FittedStructure:
         moved_max: Largest displacement of an atom by `refine_positions`, in Å; 0 before.
         restraint: Energy of the restraint in units of kT (a negative log prior); 0 before `refine_positions`.
         converged: Whether the last step ended at its own tolerance, not at its limit of iterations.
+        freedom: Effective number of fitted parameters: the trace of the share that the data have in their precision.
         prior: Negative log probability in nats that the generative model gives the structure; 0 where none was asked.
+        rw_left_out: Agreement factor on data left out of a refinement; NaN where there was none.
+        rw_left_out_rigid: The same for the rigid structure.
     """
 
     positions: FloatArray
@@ -77,7 +79,10 @@ class FittedStructure:
     moved_max: float
     restraint: float
     converged: bool
+    freedom: float
     prior: float = 0.0
+    rw_left_out: float = float("nan")
+    rw_left_out_rigid: float = float("nan")
 
 
 def check_structure(positions: FloatArray, dnn: float) -> str | None:
@@ -123,14 +128,35 @@ def fit_range(pdf: Pdf) -> tuple[FloatArray, FloatArray]:
 def thinned_range(pdf: Pdf, oversampling: float = 2.0) -> tuple[FloatArray, FloatArray]:
     """`fit_range` at the coarsest step that keeps so many points per independent one, pi / qmax."""
     r, g = fit_range(pdf)
-    stride = max(1, int(np.pi / (oversampling * pdf.instrument.qmax) / np.max(np.diff(r))))
+    stride = max(1, int(np.pi / (oversampling * pdf.instrument.qmax) / np.quantile(np.diff(r), WITHOUT_GAPS)))
     return r[::stride], g[::stride]
 
 
 def independent_points(pdf: Pdf) -> float:
-    """Number of independent values in the fit range, qmax * (rmax - rmin) / pi (Nyquist)."""
-    r, _ = fit_range(pdf)
-    return float(pdf.instrument.qmax * (r[-1] - r[0]) / np.pi)
+    """Number of independent values in the fit range, qmax * (rmax - rmin) / pi (Nyquist), gaps in r left out."""
+    steps = np.diff(fit_range(pdf)[0])
+    length = np.minimum(steps, np.quantile(steps, WITHOUT_GAPS)).sum()
+    return float(pdf.instrument.qmax * length / np.pi)
+
+
+def predicted(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[FloatArray]:
+    """G(r) of fits on the points of the fit range, each with its own scale: not fitted to them.
+
+    Args:
+        pdf: Where to; its data do not matter.
+        fitted: From `fit_parameters` or `refine_positions`, with whatever data.
+
+    Returns:
+        (n_r,) in Å⁻² of each.
+    """
+    target = _Target.of(pdf, thin=False, dtype=torch.float64, device=torch.device("cpu"))
+    curves = []
+    for fit in fitted:
+        positions, mask = _padded([fit.positions], torch.float64, target.r.device)
+        with torch.no_grad():
+            curve = target.curves(positions, mask, uiso=fit.uiso, delta2=fit.delta2, qdamp=fit.qdamp)
+        curves.append(fit.scale * curve[0].numpy())
+    return curves
 
 
 @dataclass(frozen=True)
@@ -178,7 +204,11 @@ def _padded(structures: Sequence[FloatArray], dtype: torch.dtype, device: torch.
 
 
 def _finished(
-    target: _Target, structures: Sequence[FloatArray], parameters: dict[str, FloatArray], converged: Sequence[bool]
+    target: _Target,
+    structures: Sequence[FloatArray],
+    parameters: dict[str, FloatArray],
+    converged: Sequence[bool],
+    freedom: Sequence[float],
 ) -> list[FittedStructure]:
     """Evaluate the final parameters (one value per structure) on the points of the target, in float64."""
     device = target.r.device
@@ -203,6 +233,7 @@ def _finished(
             moved_max=0.0,
             restraint=0.0,
             converged=converged[row],
+            freedom=freedom[row],
         )
         for row in range(len(structures))
     ]
@@ -246,7 +277,10 @@ def fit_parameters(
         fitted.setdefault("delta2", np.zeros(len(group)))
         fitted.setdefault("qdamp", np.full(len(group), pdf.instrument.qdamp))
         stretched = [t * (x - x.mean(axis=0)) for t, x in zip(fitted["stretch"], members, strict=True)]
-        fits.update(zip(group, _finished(every_point, stretched, fitted, converged.tolist()), strict=True))
+        # The scale is free too.
+        freedom = [1.0 + len(names)] * len(group)
+        finished = _finished(every_point, stretched, fitted, converged.tolist(), freedom)
+        fits.update(zip(group, finished, strict=True))
     return [fits[i] for i in range(len(structures))]
 
 
@@ -283,6 +317,7 @@ def refine_positions(
     noise: float = 0.05,
     restraint: Restraint | None = None,
     fit_delta2: bool = True,
+    stages: Sequence[float] = COARSE_TO_FINE,
     max_iterations: int = 60,
     device: str | torch.device = "cpu",
 ) -> list[FittedStructure]:
@@ -303,10 +338,11 @@ def refine_positions(
     Args:
         pdf: Data, instrument and fit range.
         fitted: From `fit_parameters`.
-        noise: Rw of the true structure that the data's noise and the model's shortcomings are taken to leave, at least:
-            where the best of the structures is worse after the coarse stages, its Rw, up to `MOST_NOISE` times as much.
+        noise: Rw of the true structure that the data's noise and the model's shortcomings are taken to leave;
+            `cbldm.held_out` finds it.
         restraint: Widths of the beliefs about bonds and places; None for the defaults.
         fit_delta2: Whether delta2 is free.
+        stages: Factors on the noise, one refinement after the other.
         max_iterations: Most steps of L-BFGS in each stage.
         device: Where the batched curves are computed.
 
@@ -318,31 +354,28 @@ def refine_positions(
     thinned, every_point = (_Target.of(pdf, thin=thin, dtype=torch.float64, device=device) for thin in (True, False))
     groups = list(_groups([len(fit.positions) for fit in fitted], max_pairs=300_000))
     ends = list(fitted)
-    for factor in COARSE_TO_FINE:
-        last = factor == COARSE_TO_FINE[-1]
-        level = factor * noise
-        if last and ends:
-            level *= min(max(min(fit.rw for fit in ends) / level, 1.0), MOST_NOISE)
-        weight = independent_points(pdf) / level**2
+    for factor in stages:
+        last = factor == stages[-1]
+        weight = independent_points(pdf) / (factor * noise) ** 2
         for group in groups:
             members = [ends[i] for i in group]
             problem = _Restrained(thinned, members, weight, restraint or Restraint(), fit_delta2)
             solved = problem.solve(every_point if last else thinned, members, max_iterations, factor * TOLERANCE)
             for index, end in zip(group, solved, strict=True):
                 ends[index] = end
-    refined = []
-    for start, end in zip(fitted, ends, strict=True):
-        moved, size = _moved(start.positions, end.positions)
-        refined.append(
-            replace(
-                end,
-                stretch=start.stretch * size,
-                prior=start.prior,
-                moved_median=float(np.median(moved)),
-                moved_max=float(np.max(moved)),
-            )
-        )
-    return refined
+    return [since(start, end) for start, end in zip(fitted, ends, strict=True)]
+
+
+def since(start: FittedStructure, end: FittedStructure) -> FittedStructure:
+    """The end of a refinement with what has happened since the start: stretch and displacements, and the prior kept."""
+    moved, size = _moved(start.positions, end.positions)
+    return replace(
+        end,
+        stretch=start.stretch * size,
+        prior=start.prior,
+        moved_median=float(np.median(moved)),
+        moved_max=float(np.max(moved)),
+    )
 
 
 class _Restrained:
@@ -375,14 +408,18 @@ class _Restrained:
         hessian = torch.zeros(len(members), len(self.low), len(self.low), device=reference.device)
         hessian[:, :-2, :-2] = self.bonds.hessian()
         hessian[:, -2, -2], hessian[:, -1, -1] = LN_UISO_WIDTH**-2, DELTA2_WIDTH**-2
+        beliefs = hessian.clone()
         for matrix, fit, structure in zip(hessian, members, structures, strict=True):
             slopes = self._slopes(structure, fit)
             padded = slopes.new_zeros(len(matrix), slopes.shape[1])
             padded[: 3 * len(structure)], padded[-2:] = slopes[:-2], slopes[-2:]
             matrix.addmm_(padded, padded.T, alpha=weight)
-        diagonal = hessian.diagonal(dim1=1, dim2=2)
-        diagonal += 3e-6 * diagonal.amax(1, keepdim=True)
+        ridge = 3e-6 * hessian.diagonal(dim1=1, dim2=2).amax(1, keepdim=True)
+        for matrices in (hessian, beliefs):
+            matrices.diagonal(dim1=1, dim2=2).add_(ridge)
         self.inverse_hessian = torch.cholesky_inverse(torch.linalg.cholesky(hessian))
+        # Of each parameter the share that the data decide; the padding counts as decided by the restraint.
+        self.freedom = len(self.low) - (self.inverse_hessian * beliefs).sum(dim=(1, 2))
 
     def _slopes(self, structure: FloatArray, fit: FittedStructure) -> Tensor:
         """(3 n_atoms + 2, n) derivatives of scale * G over the norm of the data, by the variables of one structure.
@@ -453,7 +490,8 @@ class _Restrained:
             "qdamp": self.qdamp.cpu().numpy(),
         }
         ends = [x[m].cpu().numpy() for x, m in zip(positions, self.mask, strict=True)]
-        fits = _finished(target, ends, parameters, converged.tolist())
+        # The scale is free too.
+        fits = _finished(target, ends, parameters, converged.tolist(), (1 + self.freedom).tolist())
         return [replace(fit, restraint=energy) for fit, energy in zip(fits, energies, strict=True)]
 
 

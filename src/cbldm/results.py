@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -76,8 +77,16 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
         "qdamp": round(parameters["qdamp"], 5),
         "moved_median_A": round(candidate.moved_median, 4),
         "moved_max_A": round(candidate.moved_max, 4),
+        "free_parameters": round(candidate.freedom, 1),
+        "converged": candidate.converged,
+        "rw_left_out": _number(candidate.rw_left_out),
+        "rw_left_out_rigid": _number(candidate.rw_left_out_rigid),
         "rmsd_to_rank1_A": None if distance is None else round(distance, 4),
     }
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 5)
 
 
 def results_text(solution: Solution) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 #: Where a value came from, as echoed to the user.
-Origin = Literal["header", "option", "default", "data"]
+Origin = Literal["header", "option", "instrument", "default", "data"]
 
 #: Unit of length of the network's input: the first peak of G(r), or a fixed number of Å.
 InputUnit = Literal["first_peak", "angstrom"]
@@ -33,7 +33,8 @@ class Setting:
 
     Attributes:
         value: The value in the field's unit, or None where it is unknown.
-        source: ``header``, ``option``, ``default`` or ``data`` (estimated from the measured curve).
+        source: ``header``, ``option``, ``instrument`` (a file of the instrument), ``default`` or ``data`` (estimated
+            from the measured curve).
         note: One clause on why the value is not what the header says, or an empty string.
     """
 
@@ -157,6 +158,10 @@ class Candidate:
         rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
         weight: Posterior probability among the candidates.
         group: 1 for all that fit as well as rank 1, 2 for those that fit as well as the best of the rest, and so on.
+        freedom: Effective number of fitted parameters: atoms under a restraint are not free.
+        converged: Whether the refinement ended at its tolerance.
+        rw_left_out: Rw on data that were left out of a second refinement; NaN where there was none.
+        rw_left_out_rigid: The same before the positions were refined.
     """
 
     rank: int
@@ -170,6 +175,10 @@ class Candidate:
     rmsd_to_rank1: float | None
     weight: float = 1.0
     group: int = 1
+    freedom: float = 4.0
+    converged: bool = True
+    rw_left_out: float = float("nan")
+    rw_left_out_rigid: float = float("nan")
 
     @property
     def rw(self) -> float:

@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cbldm.data.instrument_files import InstrumentFile, read_instrument
 from cbldm.data.pdf_header import PdfHeader, read_header
 from cbldm.data.pdf_settings import settle
 from cbldm.data.pdf_text import PdfTable, read_table
@@ -76,6 +77,7 @@ def read_pdf(
     rmin: float | None = None,
     rmax: float | None = None,
     r_unit: Unit | None = None,
+    instrument: str | Path | None = None,
 ) -> Pdf:
     """Read an observed G(r) from a file of PDFgetX2, PDFgetX3, PDFgetN, xPDFsuite, PDFgui, SrFit, Mantid or plain text.
 
@@ -91,9 +93,10 @@ def read_pdf(
         rmin: Start of the fitted range, in Å.
         rmax: End of the fitted range, in Å.
         r_unit: Unit of r (and of G, as its inverse square) in the file; by its label where None.
+        instrument: A file of `cbldm calibrate` with Qdamp and Qbroad; it beats the header, an option beats it.
 
     Raises:
-        InputError: The file cannot be read, is no PDF, lacks Qmax, or an option is out of range.
+        InputError: A file cannot be read or is not what it should be, Qmax is unknown, or an option is out of range.
     """
     path = Path(path)
     where = repr(str(path))
@@ -104,7 +107,8 @@ def read_pdf(
     curve = _in_angstrom(_columns(table, path.suffix.lower(), where, warnings), r_unit, table.r_in_nm, warnings)
     options = {"qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax}
     digest = hashlib.sha256(data).hexdigest()
-    return _build(curve, header, element, options, warnings, path.name, digest, table.dialect)
+    known = None if instrument is None else read_instrument(instrument)
+    return _build(curve, header, element, options, known, warnings, path.name, digest, table.dialect)
 
 
 def pdf_from_arrays(
@@ -120,6 +124,7 @@ def pdf_from_arrays(
     rmin: float | None = None,
     rmax: float | None = None,
     r_unit: Unit | None = None,
+    instrument: str | Path | None = None,
 ) -> Pdf:
     """A `Pdf` from arrays, under the same checks and defaults as one from a file.
 
@@ -135,6 +140,7 @@ def pdf_from_arrays(
         rmin: In Å.
         rmax: In Å.
         r_unit: Unit of r and of G.
+        instrument: As for `read_pdf`.
 
     Raises:
         InputError: The arrays are no PDF, Qmax is not given, or an option is out of range.
@@ -154,7 +160,8 @@ def pdf_from_arrays(
     raw = _Curve(columns["r"], columns["g"], columns.get("dg"), "the arrays", "index", np.arange(lengths[0]))
     curve = _in_angstrom(raw, r_unit, False, warnings)
     options = {"qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax}
-    return _build(curve, PdfHeader({}, None, ()), element, options, warnings, "", digest, "arrays")
+    known = None if instrument is None else read_instrument(instrument)
+    return _build(curve, PdfHeader({}, None, ()), element, options, known, warnings, "", digest, "arrays")
 
 
 def _read_bytes(path: Path, where: str) -> bytes:
@@ -247,6 +254,7 @@ def _build(
     header: PdfHeader,
     element: str | None,
     options: Mapping[str, float | None],
+    known: InstrumentFile | None,
     warnings: list[str],
     file: str,
     sha256: str,
@@ -256,7 +264,11 @@ def _build(
     good = curve.keep(curve.finite)
     _check_curve(good)
     measured = dialect != "cbldm"
-    settings, notes = settle(element, options, header, good.r, curve.where, measured=measured)
+    instrument = None if known is None else {"qdamp": known.qdamp, "qbroad": known.qbroad}
+    note = "" if known is None else known.note
+    settings, notes = settle(
+        element, options, header, good.r, curve.where, measured=measured, instrument=instrument, instrument_note=note
+    )
     start, end = settings["rmin"].value, settings["rmax"].value
     fitted = good.keep((good.r >= start) & (good.r <= end))
     if not np.any(fitted.g):

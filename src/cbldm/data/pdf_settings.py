@@ -1,4 +1,4 @@
-"""The settings of a PDF, each with its origin: an option beats the header, the header beats the default."""
+"""The settings of a PDF, each with its origin: option beats instrument file beats header beats default."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cbldm.data.composition import check_element, main_metal, write_formula
+from cbldm.data.composition import check_element, main_metal, parse_formula, write_formula
 from cbldm.data.pdf_header import PdfHeader
 from cbldm.errors import InputError
 from cbldm.types import FloatArray, Pdf, Setting
@@ -21,6 +21,10 @@ QMIN_FLOOR = 0.6
 FIT_RANGE = (1.5, 30.0)
 #: Fewest points in the fitted range.
 MIN_FIT_POINTS = 20
+
+
+#: How notes on the element begin that end in a formula.
+_OF_COMPOSITION, _HEADER_SAYS = "of composition ", "header says "
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ def settle(
     where: str,
     *,
     measured: bool,
+    instrument: Mapping[str, float] | None = None,
+    instrument_note: str = "",
 ) -> tuple[dict[str, Setting], list[str]]:
     """Every setting of a PDF with its origin, and one line for each that a careful user should know of.
 
@@ -61,6 +67,8 @@ def settle(
         r: (n,) the grid of the data in Å.
         where: Name of the data for messages.
         measured: Whether a reduction program made the data, so that a Qmin below `QMIN_FLOOR` cannot be true.
+        instrument: What is known of the instrument, in Å⁻¹; empty where None.
+        instrument_note: One clause on where that is known from.
 
     Raises:
         InputError: Qmax is unknown, or a value is out of its range.
@@ -70,13 +78,35 @@ def settle(
     if options["qmax"] is None and "qmax" not in header.numbers:
         question = ": give" if settings["element"].value else " and no element: give --element SYMBOL and"
         raise InputError(f"{where} names no Qmax{question} --qmax VALUE in Å⁻¹")
-    settings |= {name: _instrument(name, options[name], header.numbers.get(name), where) for name in _RULES}
+    known = instrument or {}
+    settings |= {
+        name: _instrument(name, options[name], known.get(name), header.numbers.get(name), instrument_note, where)
+        for name in _RULES
+    }
     if measured:
         settings["qmin"] = _believable_qmin(settings["qmin"], warnings)
     qmin, qmax = settings["qmin"].value, settings["qmax"].value
     if qmin >= qmax:
         raise InputError(f"qmin must be below qmax (got {qmin:g} and {qmax:g} Å⁻¹ for {where})")
     return settings | _fit_range(options["rmin"], options["rmax"], r, where), warnings
+
+
+def allowed_range(name: str) -> tuple[float, float]:
+    """Lowest and highest value in Å⁻¹ of ``qmin``, ``qmax``, ``qdamp`` or ``qbroad``.
+
+    >>> allowed_range("qdamp")
+    (0.0, 0.5)
+    """
+    return _RULES[name].low, _RULES[name].high
+
+
+def header_mixture(pdf: Pdf) -> str | None:
+    """The formula in the header of a PDF where it names more than one element, else None."""
+    for words in (_OF_COMPOSITION, _HEADER_SAYS):
+        formula = pdf.settings["element"].note.removeprefix(words)
+        if len(parse_formula(formula) or {}) > 1:
+            return formula
+    return None
 
 
 def require_element(pdf: Pdf) -> str:
@@ -126,7 +156,7 @@ def _element(option: str | None, composition: Mapping[str, float] | None, warnin
     said = write_formula(composition) if composition else ""
     if option is not None:
         symbol = check_element(option)
-        return Setting(symbol, "option", f"header says {said}" if said and said != symbol else "")
+        return Setting(symbol, "option", f"{_HEADER_SAYS}{said}" if said and said != symbol else "")
     if composition is None:
         return Setting(None, "default", "not in the header")
     metal = main_metal(composition)
@@ -136,15 +166,21 @@ def _element(option: str | None, composition: Mapping[str, float] | None, warnin
     if len(composition) == 1:
         return Setting(metal, "header")
     warnings.append(f"element {metal} was taken from composition {said}: its metal with the largest count × Z")
-    return Setting(metal, "header", f"of composition {said}")
+    return Setting(metal, "header", f"{_OF_COMPOSITION}{said}")
 
 
-def _instrument(name: str, option: float | None, header: float | None, where: str) -> Setting:
+def _instrument(
+    name: str, option: float | None, known: float | None, header: float | None, known_note: str, where: str
+) -> Setting:
     """A setting of the instrument, within the range of its rule."""
     rule = _RULES[name]
     if option is not None:
         value = _number(name, option)
-        setting = Setting(value, "option", "" if header in (None, value) else f"header says {header:g}")
+        others = [("instrument file", known), ("header", header)]
+        setting = Setting(value, "option", _disagreement(value, others))
+    elif known is not None:
+        said = _disagreement(known, [("header", header)])
+        setting = Setting(known, "instrument", "; ".join(filter(None, (known_note, said))))
     elif header is not None:
         setting = Setting(header, "header")
     else:
@@ -155,6 +191,11 @@ def _instrument(name: str, option: float | None, header: float | None, where: st
             f"{name} must be {allowed} (got {setting.value:g} from the {setting.source} for {where}); --{name} sets it"
         )
     return setting
+
+
+def _disagreement(value: float, others: list[tuple[str, float | None]]) -> str:
+    """Which of the others say something else, and what."""
+    return ", ".join(f"{name} says {said:g}" for name, said in others if said not in (None, value))
 
 
 def _believable_qmin(qmin: Setting, warnings: list[str]) -> Setting:
