@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy.spatial.distance import pdist
@@ -67,17 +68,21 @@ def distinct(
     """
     kept: list[int] = []
     counts: list[int] = []
-    distances: list[FloatArray] = []
-    graphs: list[int] = []
+
+    @cache
+    def outline(index: int) -> tuple[FloatArray, int]:
+        """Sorted distances and bonds, for thousands of atoms only where something is compared."""
+        return np.sort(pdist(fitted[index].positions)), shape_hash(fitted[index].positions)
+
     for index in np.argsort([fit.rw for fit in fitted] if costs is None else costs, kind="stable").tolist():
         positions = fitted[index].positions
-        spread, graph = np.sort(pdist(positions)), shape_hash(positions)
         reach = tolerance * np.sqrt(2 * len(positions) / max(len(positions) - 1, 1))
         for place, other in enumerate(kept):
             if len(fitted[other].positions) != len(positions):
                 continue
-            gap = np.sqrt(np.mean((distances[place] - spread) ** 2))
-            if gap > (reach if graph == graphs[place] else ALIKE * reach):
+            (spread, graph), (spread_kept, graph_kept) = outline(index), outline(other)
+            gap = np.sqrt(np.mean((spread_kept - spread) ** 2))
+            if gap > (reach if graph == graph_kept else ALIKE * reach):
                 continue
             if align(fitted[other].positions, positions, good_enough=tolerance).rmsd <= tolerance:
                 counts[place] += 1
@@ -87,8 +92,6 @@ def distinct(
                 break
             kept.append(index)
             counts.append(1)
-            distances.append(spread)
-            graphs.append(graph)
     return kept, counts
 
 
