@@ -232,7 +232,7 @@ def test_command_writes_report_and_picture_and_goes_on(tmp_path, monkeypatch):
     known = [(case, fit_range(simulate_case(case, 0.0))[1]) for case in cases]
     oracle = Oracle({simulate_case(case, floor).sha256: (case, ideal) for case, ideal in known for floor in ALL_FLOORS})
     monkeypatch.setattr("cbldm.cli.solve", lambda pdf, **options: oracle(pdf))
-    words = ["evaluate", "offlibrary", "--source", "library", "--limit", "2", "--out", str(tmp_path), "--quiet"]
+    words = ["evaluate", "offlibrary", "--source", "textbook", "--limit", "2", "--out", str(tmp_path), "--quiet"]
     result = CliRunner().invoke(app, [*words, "--floor", "0", "--floor", "0.1"], catch_exceptions=False)
     assert (result.exit_code, oracle.calls) == (0, 4)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.jsonl", "report.json", "report.png"]
@@ -241,8 +241,8 @@ def test_command_writes_report_and_picture_and_goes_on(tmp_path, monkeypatch):
     assert (result.exit_code, oracle.calls) == (0, 8), "only the two other floors were left"
     told = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert [row["floor"] for row in told["rows"] if row["category"] == "all"] == list(ALL_FLOORS)
-    assert told["solver"] == "library, seed 0"
-    assert "offlibrary (seed 0) library, seed 0" in result.stdout
+    assert told["solver"] == "textbook library up to 256 atoms, seed 0"
+    assert "offlibrary (seed 0) textbook library up to 256 atoms, seed 0" in result.stdout
 
 
 def test_large_clusters_are_compared_in_seconds():
