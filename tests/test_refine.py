@@ -196,14 +196,6 @@ def test_refinement_keeps_delta2_where_it_is_not_fitted() -> None:
     assert fit.delta2 == 0.0
 
 
-def test_refinement_does_not_follow_noise_that_the_best_structure_leaves() -> None:
-    rng = np.random.default_rng(4)
-    pdf = simulate(ICO, delta2=1.5, noise=0.1, rng=rng)
-    fit = refine_positions(pdf, fit_parameters(pdf, [ICO + 0.1 * rng.normal(size=ICO.shape)]))[0]
-    assert 0.08 < fit.rw < 0.11
-    assert rmsd_in_order(fit.positions, ICO) < 0.05
-
-
 def test_a_structure_that_fits_nothing_and_a_tiny_noise_are_no_obstacle() -> None:
     pdf = simulate(ICO, noise=0.03, rng=np.random.default_rng(0))
     upside_down = Pdf(pdf.r, -pdf.g, None, pdf.settings)
