@@ -85,6 +85,7 @@ def test_noise_is_not_followed() -> None:
     assert free.rw < fit.rw
     assert rmsd(IDEAL, fit.positions) < 0.5 * rmsd(IDEAL, free.positions)
     assert fit.freedom < free.freedom
+    assert fit.rw_left_out <= 1.001 * fit.rw_left_out_rigid
 
 
 def test_what_becomes_of_a_fit_is_told_from_its_start() -> None:

@@ -85,19 +85,25 @@ def judged(
         return refine_positions(pdf, fitted, max_iterations=max_iterations, device=device)
     kept, left = parts
     rigid = fit_parameters(kept, [fit.positions for fit in fitted], device=device)
+    before = left_out_rw(left, rigid)
     noise = choose_noise(kept, left, rigid[:JUDGES], max_iterations=max_iterations, device=device)
+    if noise is None:
+        return [
+            replace(fit, rw_left_out=float(value), rw_left_out_rigid=float(value))
+            for fit, value in zip(fitted, before, strict=True)
+        ]
     options: dict[str, Any] = {"noise": noise, "max_iterations": max_iterations, "device": device}
     bent = refine_positions(kept, rigid, stages=COARSE_TO_FINE[1:], **options)
     ends = refine_positions(pdf, bent, stages=COARSE_TO_FINE[-1:], **options)
     return [
-        replace(since(fit, end), rw_left_out=float(after), rw_left_out_rigid=float(before))
-        for fit, end, after, before in zip(fitted, ends, left_out_rw(left, bent), left_out_rw(left, rigid), strict=True)
+        replace(since(fit, end), rw_left_out=float(b), rw_left_out_rigid=float(a))
+        for fit, end, a, b in zip(fitted, ends, before, left_out_rw(left, bent), strict=True)
     ]
 
 
 def choose_noise(
     kept: Pdf, left: Pdf, fitted: Sequence[FittedStructure], *, max_iterations: int, device: str = "cpu"
-) -> float:
+) -> float | None:
     """The level of noise with which refined positions predict best what is left out.
 
     Args:
@@ -108,18 +114,23 @@ def choose_noise(
         device: Where the curves are computed.
 
     Returns:
-        One of `NOISE`: the first whose successor gains less than `LEAST_GAIN` in the mean of ln Rw on the left-out
-        data.
+        One of `NOISE`, or None for the rigid structures: the first that gains less than `LEAST_GAIN` in the mean of
+        ln Rw on the left-out data ends the search, and the one before it is taken.
     """
-    best, lowest, refined = NOISE[0], np.inf, list(fitted)
+    best, refined = None, list(fitted)
+    lowest = _mean_log(left_out_rw(left, fitted))
     for noise in NOISE:
         # Each level goes on where the one before it ended.
         stages = COARSE_TO_FINE if noise == NOISE[0] else COARSE_TO_FINE[-1:]
         refined = refine_positions(
             kept, refined, noise=noise, stages=stages, max_iterations=max_iterations, device=device
         )
-        found = float(np.log(np.maximum(left_out_rw(left, refined), 1e-9)).mean())
+        found = _mean_log(left_out_rw(left, refined))
         if found > lowest - LEAST_GAIN:
             break
         best, lowest = noise, found
     return best
+
+
+def _mean_log(values: FloatArray) -> float:
+    return float(np.log(np.maximum(values, 1e-9)).mean())

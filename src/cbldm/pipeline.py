@@ -400,6 +400,9 @@ def _best_distinct(
     pdf: Pdf, pool: list[tuple[FittedStructure, str]], options: Options, clock: _Clock
 ) -> list[tuple[FittedStructure, str]]:
     """The best fits that differ from each other, as many as go on to the refinement of positions."""
+    # The model's prior is known up to a constant, templates have none: each source counts from its likeliest structure.
+    lowest = {source: min(fit.prior for fit, own in pool if own == source) for _, source in pool}
+    pool = [(replace(fit, prior=fit.prior - lowest[source]), source) for fit, source in pool]
     with clock.stage("rank"):
         fits = [fit for fit, _ in pool]
         if not fits:
