@@ -95,3 +95,13 @@ def test_what_becomes_of_a_fit_is_told_from_its_start() -> None:
     assert fit.prior == 3.0
     assert fit.stretch == pytest.approx(begin.stretch, abs=0.01)
     assert fit.moved_median < fit.moved_max < 0.2
+
+
+def test_a_fitted_qdamp_is_not_lost() -> None:
+    pdf = measured(relaxed(IDEAL), 0.0)
+    unknown = pdf_from_arrays(R, pdf.g, element="Pt", **(SETTINGS | {"qdamp": 0.0}))
+    rigid = fit_parameters(unknown, [IDEAL], fit_qdamp=True)
+    fit = judged(unknown, rigid, fit_qdamp=True, max_iterations=12)[0]
+    assert fit.moved_median > 0
+    assert fit.qdamp == pytest.approx(rigid[0].qdamp, abs=0.01)
+    assert fit.qdamp > 0.02

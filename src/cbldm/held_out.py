@@ -66,13 +66,19 @@ def left_out_rw(left: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
 
 
 def judged(
-    pdf: Pdf, fitted: Sequence[FittedStructure], *, max_iterations: int, device: str = "cpu"
+    pdf: Pdf,
+    fitted: Sequence[FittedStructure],
+    *,
+    fit_qdamp: bool = False,
+    max_iterations: int,
+    device: str = "cpu",
 ) -> list[FittedStructure]:
     """Refine positions as far as data that are not fitted bear it out.
 
     Args:
         pdf: The data.
         fitted: Rigid fits, the best first.
+        fit_qdamp: Whether Qdamp was fitted, and is fitted again to a part of the data.
         max_iterations: Most steps in each stage of the refinement.
         device: Where the curves are computed.
 
@@ -84,7 +90,7 @@ def judged(
     if parts is None or not fitted:
         return refine_positions(pdf, fitted, max_iterations=max_iterations, device=device)
     kept, left = parts
-    rigid = fit_parameters(kept, [fit.positions for fit in fitted], device=device)
+    rigid = fit_parameters(kept, [fit.positions for fit in fitted], fit_qdamp=fit_qdamp, device=device)
     before = left_out_rw(left, rigid)
     noise = choose_noise(kept, left, rigid[:JUDGES], max_iterations=max_iterations, device=device)
     if noise is None:

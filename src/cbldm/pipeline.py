@@ -236,7 +236,7 @@ def solve(
             if len(best) >= ENOUGH * chosen.candidates:
                 break
     with clock.stage("refine"):
-        refined = _refine(pdf, best, dnn, device, rejected)
+        refined = _refine(pdf, best, dnn, chosen, device, rejected)
         if (n_rigid := sum(_is_large(fit) for fit, _ in best)) > 0:
             warnings.append(
                 f"positions were not refined for {n_rigid} of {len(best)} structures, which have more than "
@@ -311,7 +311,7 @@ def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: 
     if reason is not None:
         raise InputError(f"the structure cannot be refined: {reason}")
     fits = fit_parameters(pdf, [positions], fit_qdamp=fit_qdamp)
-    fits = fits if rigid else judged(pdf, fits, max_iterations=THOROUGH)
+    fits = fits if rigid else judged(pdf, fits, fit_qdamp=fit_qdamp, max_iterations=THOROUGH)
     return _ranked(pdf, [(fits[0], "given")], atoms.get_chemical_symbols()[0], 1)[0]
 
 
@@ -401,7 +401,7 @@ def _best_distinct(
 ) -> list[tuple[FittedStructure, str]]:
     """The best fits that differ from each other, as many as go on to the refinement of positions."""
     # The model's prior is known up to a constant, templates have none: each source counts from its likeliest structure.
-    lowest = {source: min(fit.prior for fit, own in pool if own == source) for _, source in pool}
+    lowest = {source: min(fit.prior for fit, own in pool if own == source) for source in {own for _, own in pool}}
     pool = [(replace(fit, prior=fit.prior - lowest[source]), source) for fit, source in pool]
     with clock.stage("rank"):
         fits = [fit for fit, _ in pool]
@@ -412,14 +412,19 @@ def _best_distinct(
 
 
 def _refine(
-    pdf: Pdf, best: list[tuple[FittedStructure, str]], dnn: float, device: str, rejected: Counter[str]
+    pdf: Pdf,
+    best: list[tuple[FittedStructure, str]],
+    dnn: float,
+    options: Options,
+    device: str,
+    rejected: Counter[str],
 ) -> list[tuple[FittedStructure, str]]:
     """The fits with their positions refined under the restraint, as far as they stay sound and distinct.
 
     Those of more than `REFINED_TO` atoms stay as they are.
     """
     small = [fit for fit, _ in best if not _is_large(fit)]
-    moved = iter(judged(pdf, small, max_iterations=MOST_ITERATIONS, device=device))
+    moved = iter(judged(pdf, small, fit_qdamp=options.fit_qdamp, max_iterations=MOST_ITERATIONS, device=device))
     refined = [fit if _is_large(fit) else next(moved) for fit, _ in best]
     pairs = []
     for fit, (_, source) in zip(refined, best, strict=True):
