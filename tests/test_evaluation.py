@@ -231,7 +231,7 @@ def test_command_writes_report_and_picture_and_goes_on(tmp_path, monkeypatch):
     cases = [make_case(key) for key in case_keys("offlibrary", 2)]
     known = [(case, fit_range(simulate_case(case, 0.0))[1]) for case in cases]
     oracle = Oracle({simulate_case(case, floor).sha256: (case, ideal) for case, ideal in known for floor in ALL_FLOORS})
-    monkeypatch.setattr("cbldm.cli.solve", lambda pdf, **options: oracle(pdf))
+    monkeypatch.setattr("cbldm.pipeline.solve", lambda pdf, **options: oracle(pdf))
     words = ["evaluate", "offlibrary", "--source", "textbook", "--limit", "2", "--out", str(tmp_path), "--quiet"]
     result = CliRunner().invoke(app, [*words, "--floor", "0", "--floor", "0.1"], catch_exceptions=False)
     assert (result.exit_code, oracle.calls) == (0, 4)

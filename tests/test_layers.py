@@ -1,6 +1,7 @@
 """Imports go one way: ground floor, physics and geometry, data and models, solving, users of it, command line."""
 
 import ast
+import subprocess
 import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -35,15 +36,17 @@ ALLOWED = {
     "calibrate": SCIENCE | {"refine"},
     "network_input": SCIENCE,
     "model_card": set(),
-    "pipeline": SOLVING | {"first_peak", "held_out", "network_input", "search"},
+    "options": {"errors"},
+    "pipeline": SOLVING | {"first_peak", "held_out", "network_input", "options", "search"},
     "ambiguity": GROUND,
     "results": {"ambiguity", "data", "report", *GROUND},
     "simulate": GROUND | {"physics", "data"},
     "scores": GROUND | {"geometry", "metrics"},
     "evaluation": SOLVING | {"pipeline", "scores"},
     "report": {"types", "errors"},
-    "cli": SOLVING | {"ambiguity", "calibrate", "pipeline", "results", "simulate", "training", "evaluation", "report"},
-    "__init__": SOLVING | {"pipeline", "results"},
+    "cli": SOLVING
+    | {"ambiguity", "calibrate", "options", "pipeline", "results", "simulate", "training", "evaluation", "report"},
+    "__init__": SOLVING | {"options", "pipeline", "results"},
     "__main__": {"cli"},
 }
 
@@ -175,6 +178,13 @@ def test_training_path_starts_without_ase(trees):
     for module in trees:
         if any(module == name or module.startswith(f"{name}.") for name in TRAINING_PATH):
             assert "ase" not in reached_at_import(trees, module), f"importing {module} imports ase"
+
+
+def test_the_command_line_starts_without_what_is_slow():
+    """Help and a wrong option are answered in a fraction of the second that torch alone takes."""
+    words = "import sys, cbldm.cli; print(*sorted(sys.modules.keys() & {'torch', 'matplotlib', 'scipy', 'ase'}))"
+    done = subprocess.run([sys.executable, "-c", words], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_faults_are_found():

@@ -86,7 +86,7 @@ def test_foreign_folder_is_left_alone(solution, tmp_path):
 
 
 def test_failure_leaves_nothing_behind(solution, tmp_path, monkeypatch):
-    monkeypatch.setattr("cbldm.results.draw_fit", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr("cbldm.report.figures.draw_fit", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(InputError, match="cannot be written"):
         write_solution(solution, tmp_path / "out")
     assert list(tmp_path.iterdir()) == []

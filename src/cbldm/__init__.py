@@ -15,7 +15,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 if TYPE_CHECKING:
     from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
     from cbldm.errors import CbldmError, InputError, ModelError
-    from cbldm.pipeline import Options, solve
+    from cbldm.options import Options
+    from cbldm.pipeline import solve
     from cbldm.results import write_solution
     from cbldm.types import Candidate, Cluster, Fit, Instrument, Pdf, Setting, Solution
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "cbldm.data.pdf_files": ("pdf_from_arrays", "read_pdf"),
     "cbldm.errors": ("CbldmError", "InputError", "ModelError"),
-    "cbldm.pipeline": ("Options", "solve"),
+    "cbldm.options": ("Options",),
+    "cbldm.pipeline": ("solve",),
     "cbldm.results": ("write_solution",),
     "cbldm.types": ("Candidate", "Cluster", "Fit", "Instrument", "Pdf", "Setting", "Solution"),
 }

@@ -4,37 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from cbldm.ambiguity import summarise
-from cbldm.data.evaluation_sets import case_keys
-from cbldm.data.pdf_files import read_pdf
-from cbldm.data.pdf_settings import require_element, settings_table
-from cbldm.data.structure_files import read_structure, write_fgr, write_gr, write_text, write_xyz
 from cbldm.errors import CbldmError, InputError
-from cbldm.pipeline import (
-    MODEL_SOURCES,
-    QDAMP_DOUBT,
-    SOURCES,
-    Options,
-    Watcher,
-    inspect_pdf,
-    refine_structure,
-    solve,
-)
-from cbldm.results import check_folder, results_text, write_solution
-from cbldm.types import Pdf, Solution
+from cbldm.options import MODEL_SOURCES, Options
+
+# Every command imports what it needs where it runs: help and a wrong option must not wait for torch.
+if TYPE_CHECKING:
+    from cbldm.pipeline import Watcher
+    from cbldm.types import Pdf, Solution
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -112,6 +101,8 @@ def _watching(quiet: bool) -> Iterator[Watcher]:
 
 
 def _show_settings(pdf: Pdf) -> None:
+    from cbldm.data.pdf_settings import settings_table
+
     table = Table(title=f"{pdf.file} ({pdf.dialect}): what is used, and where it comes from", title_justify="left",
                   box=SIMPLE_HEAD)  # fmt: skip
     for name in ("setting", "value", "from", "note"):
@@ -122,6 +113,8 @@ def _show_settings(pdf: Pdf) -> None:
 
 
 def _show_solution(solution: Solution) -> None:
+    from cbldm.ambiguity import summarise
+
     table = Table(title=f"{len(solution.candidates)} candidates, best first", title_justify="left", box=SIMPLE_HEAD)
     names = (
         "rank",
@@ -188,6 +181,11 @@ def solve_command(
         "device": device, "fit_qdamp": fit_qdamp, "weights": weights,
     }  # fmt: skip
     Options(**options)
+
+    from cbldm.data.pdf_files import read_pdf
+    from cbldm.data.pdf_settings import require_element
+    from cbldm.results import check_folder, results_text, write_solution
+
     folder = out or file.with_name(f"{file.stem}_cbldm")
     check_folder(folder)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
@@ -195,6 +193,9 @@ def solve_command(
     require_element(pdf)
     if not quiet:
         _show_settings(pdf)
+
+    from cbldm.pipeline import solve
+
     with _watching(quiet) as watch:
         solution = solve(pdf, watch=watch, **options)
     write_solution(solution, folder)
@@ -220,8 +221,13 @@ def info_command(
     as_json: Json = False,
 ) -> None:
     """What was read from a file, the nearest-neighbour distance and the expected size."""
+    from cbldm.data.pdf_files import read_pdf
+
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
                    r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
+
+    from cbldm.pipeline import inspect_pdf
+
     found = inspect_pdf(pdf)
     if as_json:
         settings = {name: {"value": s.value, "source": s.source, "note": s.note} for name, s in pdf.settings.items()}
@@ -230,7 +236,7 @@ def info_command(
         return
     out = Console()
     _show_settings(pdf)
-    step = float(np.median(np.diff(pdf.r)))
+    step = float(statistics.median(pdf.r[1:] - pdf.r[:-1]))
     out.print(f"data: {len(pdf.r)} points, {pdf.r[0]:g} to {pdf.r[-1]:g} Å, step {step:g} Å", highlight=False)
     out.print(f"nearest-neighbour distance: {found['dnn']:.3f} Å (first peak)", highlight=False)
     low, middle, high = found["n_atoms"]
@@ -258,10 +264,16 @@ def refine_command(
     rigid: Annotated[bool, typer.Option("--rigid", help="Fit scale, stretch, Uiso and delta2 only.")] = False,
 ) -> None:
     """Fit a structure that you have to a PDF."""
+    from cbldm.data.pdf_files import read_pdf
+    from cbldm.data.structure_files import read_structure, write_fgr, write_xyz
+
     atoms = read_structure(structure)
     pdf = read_pdf(file, element=atoms.get_chemical_symbols()[0], qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad,
                    rmin=rmin, rmax=rmax, r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
     _show_settings(pdf)
+
+    from cbldm.pipeline import QDAMP_DOUBT, refine_structure
+
     candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, rigid=rigid)
     if fit_qdamp:
         console.print(f"note: {QDAMP_DOUBT}", highlight=False)
@@ -298,6 +310,8 @@ def calibrate_command(
     """Qdamp and Qbroad of an instrument, from the PDF of a bulk standard."""
     from cbldm.calibrate import calibrate
     from cbldm.data.instrument_files import check_replaceable
+    from cbldm.data.pdf_files import read_pdf
+    from cbldm.data.structure_files import write_text
 
     check_replaceable(output)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, rmin=rmin, rmax=rmax, r_unit=_unit(r_unit))
@@ -337,6 +351,7 @@ def simulate_command(
     seed: Seed = 0,
 ) -> None:
     """The PDF of a structure, with the effects of the instrument and noise."""
+    from cbldm.data.structure_files import read_structure, write_gr
     from cbldm.simulate import simulate_structure
 
     atoms = read_structure(structure)
@@ -394,8 +409,11 @@ def evaluate_command(
     quiet: Quiet = False,
 ) -> None:
     """Score the solver on clusters of known structure whose shapes no training has seen."""
+    from cbldm.data.evaluation_sets import case_keys
+    from cbldm.data.structure_files import write_text
     from cbldm.evaluation import FLOORS, evaluate
     from cbldm.models.checkpoint import load_weights
+    from cbldm.pipeline import SOURCES, solve
     from cbldm.report.evaluation_figure import draw_evaluation
 
     case_keys(name, limit, seed)  # refuses what is not there before anything is shown

@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cbldm.ambiguity import summarise
-from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
 from cbldm.errors import InputError
-from cbldm.report.figures import draw_fit, draw_structures
 from cbldm.types import Candidate, Solution
 
 #: Version of the layout of results.json.
@@ -144,6 +142,10 @@ def write_solution(solution: Solution, out: str | Path) -> Path:
 
 
 def _fill(solution: Solution, folder: Path) -> None:
+    # Seconds of imports, which no folder needs to be refused.
+    from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
+    from cbldm.report.figures import draw_fit, draw_structures
+
     for name in ("candidates", "fits"):
         (folder / name).mkdir()
     instrument = solution.pdf.instrument

@@ -165,13 +165,14 @@ def _build(
 ) -> Frame:
     sites = sites[np.lexsort((sites[:, 2], sites[:, 1], sites[:, 0], np.round(np.linalg.norm(sites, axis=1), 6)))]
     tree = cKDTree(sites)
-    bonds = [
-        sorted(j for j in near if np.linalg.norm(sites[j] - sites[i]) > EXCLUSION)
-        for i, near in enumerate(tree.query_ball_point(sites, BOND_CUTOFF))
-    ]
-    neighbours = np.full((len(sites), max(map(len, bonds))), len(sites), dtype=np.int64)
-    for i, ends in enumerate(bonds):
-        neighbours[i, : len(ends)] = ends
+    pairs = tree.query_pairs(BOND_CUTOFF, output_type="ndarray")
+    pairs = pairs[np.linalg.norm(sites[pairs[:, 0]] - sites[pairs[:, 1]], axis=1) > EXCLUSION]
+    mine, theirs = np.concatenate([pairs, pairs[:, ::-1]]).T
+    order = np.lexsort((theirs, mine))
+    n_bonds = np.bincount(mine, minlength=len(sites))
+    place = np.arange(len(order)) - np.repeat(np.cumsum(n_bonds) - n_bonds, n_bonds)
+    neighbours = np.full((len(sites), n_bonds.max()), len(sites), dtype=np.int64)
+    neighbours[mine[order], place] = theirs[order]
     maps, values = [], []
     for operation in operations:
         moved = sites @ operation.T
