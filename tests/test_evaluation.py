@@ -15,8 +15,8 @@ from cbldm.data.evaluation_sets import KINDS, CaseKey, case_keys, make_case, sim
 from cbldm.errors import CbldmError, InputError
 from cbldm.evaluation import evaluate
 from cbldm.geometry.motif import name_motif
-from cbldm.refine import fit_range
 from cbldm.scores import compare_to_truth
+from cbldm.target import fit_range
 from cbldm.types import Candidate, Fit, Solution
 
 FLOORS = (0.0, 0.1)

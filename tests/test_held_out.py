@@ -14,7 +14,8 @@ from cbldm.data.pdf_files import pdf_from_arrays
 from cbldm.held_out import NOISE, judged, left_out_rw, part
 from cbldm.metrics import rmsd
 from cbldm.physics.fast import fast_gr
-from cbldm.refine import fit_parameters, fit_range, independent_points, predicted, refine_positions
+from cbldm.refine import fit_parameters, predicted, refine_positions
+from cbldm.target import fit_range, independent_points
 from cbldm.types import FloatArray, Pdf
 
 R = 0.01 * np.arange(2501)

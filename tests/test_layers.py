@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 
 GROUND = {"types", "errors", "config", "arithmetic"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
-SOLVING = SCIENCE | {"library", "refine", "rank"}
+SOLVING = SCIENCE | {"library", "refine", "rank", "target"}
 
 # What a part of cbldm may import of cbldm besides itself. A part is the longest prefix found here.
 ALLOWED = {
@@ -27,13 +27,15 @@ ALLOWED = {
     "data": GROUND | {"physics", "geometry"},
     "models": GROUND | {"geometry"},
     "training": SCIENCE | {"model_card"},
-    "refine": SCIENCE,
-    "library": SCIENCE | {"refine"},
-    "rank": SCIENCE | {"refine"},
-    "search": SCIENCE | {"refine"},
+    "target": SCIENCE,
+    "refine": SCIENCE | {"target"},
+    "template_cache": SCIENCE,
+    "library": SCIENCE | {"refine", "target", "template_cache"},
+    "rank": SCIENCE | {"refine", "target"},
+    "search": SCIENCE | {"refine", "target"},
     "first_peak": GROUND,
-    "held_out": SCIENCE | {"refine"},
-    "calibrate": SCIENCE | {"refine"},
+    "held_out": SCIENCE | {"refine", "target"},
+    "calibrate": SCIENCE | {"refine", "target"},
     "network_input": SCIENCE,
     "model_card": set(),
     "options": {"errors"},

@@ -11,7 +11,8 @@ from scipy.spatial.transform import Rotation
 
 from cbldm.data.clusters import decahedron, icosahedron, octahedron
 from cbldm.rank import WORSE, distinct, equivalents, rank, scores, vuong
-from cbldm.refine import FittedStructure, fit_range, independent_points
+from cbldm.refine import FittedStructure
+from cbldm.target import fit_range, independent_points
 from cbldm.types import FloatArray, Pdf, Setting
 
 DNN = 2.77

@@ -8,15 +8,8 @@ from hypothesis import strategies as st
 from cbldm.data.clusters import cubic, decahedron, icosahedron, octahedron
 from cbldm.errors import InputError
 from cbldm.physics.debye import debye_gr
-from cbldm.refine import (
-    BOUNDS,
-    FittedStructure,
-    check_structure,
-    fit_parameters,
-    fit_range,
-    independent_points,
-    refine_positions,
-)
+from cbldm.refine import BOUNDS, FittedStructure, check_structure, fit_parameters, refine_positions
+from cbldm.target import fit_range, independent_points
 from cbldm.types import Cluster, Fit, FloatArray, Instrument, Pdf, Setting
 
 DNN = 2.77

@@ -22,7 +22,8 @@ from cbldm.data.standards import reference_lattice
 from cbldm.errors import InputError
 from cbldm.optimize import levenberg_marquardt
 from cbldm.physics.crystal import CrystalBand, LatticeName, crystal_gr
-from cbldm.refine import BOUNDS, fit_range, independent_points, thinned_range
+from cbldm.refine import BOUNDS
+from cbldm.target import fit_range, independent_points, thinned_range
 from cbldm.types import Fit, FloatArray, Instrument, Pdf, Setting
 
 #: The range ends here, in Å, unless an option says otherwise. Most of what tells Qdamp lies below 2/Qdamp, which for

@@ -15,9 +15,9 @@ from pathlib import Path
 from cbldm.data.evaluation_sets import Case, CaseKey, case_keys, make_case, simulate_case
 from cbldm.errors import CbldmError, InputError
 from cbldm.metrics import rw
-from cbldm.refine import fit_range
 from cbldm.scores import BEST_OF, N_RAW, CaseResult, Comparison, Overlap, Report, compare_to_truth, overlap
 from cbldm.types import Candidate, FloatArray, Pdf, Solution
+from cbldm.target import fit_range
 
 #: Told how many runs are done, and of how many.
 Progress = Callable[[int, int], None]

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from cbldm.metrics import rw
-from cbldm.refine import (
-    COARSE_TO_FINE,
-    FittedStructure,
-    fit_parameters,
-    fit_range,
-    predicted,
-    refine_positions,
-    since,
-)
+from cbldm.refine import COARSE_TO_FINE, FittedStructure, fit_parameters, predicted, refine_positions, since
+from cbldm.target import fit_range
 from cbldm.types import FloatArray, Pdf
 
 #: Width of a block in Å, several times what a finite Qmax correlates; one block in so many is left out.
@@ -60,7 +53,7 @@ def part(pdf: Pdf) -> tuple[Pdf, Pdf] | None:
 
 
 def left_out_rw(left: Pdf, fitted: Sequence[FittedStructure]) -> FloatArray:
-    """(n_fits,) agreement factor of each fit on data that it has not seen, at the scale of the fit."""
+    """(n_fits,) agreement factor of each fit on data that it has not seen, at the scale and background of the fit."""
     observed = fit_range(left)[1]
     return np.array([rw(observed, curve) for curve in predicted(left, fitted)])
 

@@ -29,12 +29,12 @@ from cbldm.data.clusters import textbook_clusters
 from cbldm.data.large_templates import large_templates
 from cbldm.data.nests import Nest
 from cbldm.errors import InputError
-from cbldm.optimize import best_scales, levenberg_marquardt, misfits
-from cbldm.physics.fast import fast_gr
+from cbldm.optimize import levenberg_marquardt, misfits
 from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
-from cbldm.refine import BOUNDS, STEPS, FittedStructure, fit_parameters, fit_range, thinned_range
-from cbldm.types import Cluster, FloatArray, Instrument, Pdf
+from cbldm.refine import BOUNDS, OVERSAMPLING, STEPS, FittedStructure, fit_parameters
+from cbldm.target import Target
+from cbldm.types import Cluster, FloatArray, Pdf
 
 #: Sizes tried in the screening, relative to the estimated nearest-neighbour distance. The first peak of bcc holds two
 #: shells, so an estimate from it is several percent too long; elsewhere it is good to a percent or two.
@@ -125,25 +125,18 @@ class TemplateLibrary:
         """
         if not 1.0 <= dnn <= 6.0:
             raise InputError(f"nearest-neighbour distance is {dnn} Å; allowed are 1 to 6 Å")
-        r, observed = (torch.as_tensor(a.copy(), dtype=torch.float32) for a in thinned_range(pdf))
+        target = Target.of(pdf, oversampling=OVERSAMPLING)
         twice = len(self.clusters) > SCREENED_TWICE
         grid = [(size, motion) for size in SCREENED_STRETCH for motion in SCREENED_MOTION[fit_delta2]]
         shelves = [shelf.coarse for shelf in self._shelves] if twice else self._shelves
-        found = [shelf.screen(r, observed, pdf.instrument, dnn, grid) for shelf in shelves]
+        found = [shelf.screen(target, dnn, grid) for shelf in shelves]
         best, stretch = (torch.cat(parts).double().numpy() for parts in zip(*found, strict=True))
         if twice:
-            self._screen_again(r, observed, pdf.instrument, dnn, fit_delta2, best, stretch)
+            self._screen_again(target, dnn, fit_delta2, best, stretch)
         return np.sqrt(best), stretch
 
     def _screen_again(
-        self,
-        r: Tensor,
-        observed: Tensor,
-        instrument: Instrument,
-        dnn: float,
-        fit_delta2: bool,
-        best: FloatArray,
-        stretch: FloatArray,
+        self, target: Target, dnn: float, fit_delta2: bool, best: FloatArray, stretch: FloatArray
     ) -> None:
         """Improve Rw² and stretch of the best `SCREENED_TWICE` templates in place."""
         rough = stretch.copy()
@@ -156,7 +149,7 @@ class TemplateLibrary:
             for size in np.unique(rough[mine[chosen[mine]]]).tolist():
                 rows = mine[chosen[mine] & (rough[mine] == size)]
                 grid = [(size + step, motion) for step in FINER_STRETCH for motion in FINER_MOTION[fit_delta2]]
-                found = shelf.screen(r, observed, instrument, dnn, grid, (rows - mine[0]).tolist())
+                found = shelf.screen(target, dnn, grid, (rows - mine[0]).tolist())
                 misfit, finer = (part.double().numpy() for part in found)
                 stretch[rows] = np.where(misfit < best[rows], finer, stretch[rows])
                 best[rows] = np.minimum(misfit, best[rows])
@@ -211,23 +204,22 @@ class TemplateLibrary:
         """
         names = ["stretch", "uiso"] + ["delta2"] * fit_delta2 + ["qdamp"] * fit_qdamp
         start = {"stretch": 1.0, "uiso": 0.01, "delta2": 0.0, "qdamp": pdf.instrument.qdamp}
-        r, observed = (torch.as_tensor(a.copy(), dtype=torch.float32) for a in thinned_range(pdf))
+        target = Target.of(pdf, oversampling=OVERSAMPLING)
         places = [self._place(int(i)) for i in indices]
 
         def curves(rows: Tensor, values: Tensor) -> Tensor:
-            found = [r.new_empty(0, len(r))]
+            found = [target.r.new_empty(0, len(target.r))]
             for row, value in zip(rows.tolist(), values.tolist(), strict=True):
                 given = start | dict(zip(names, value, strict=True))
                 shelf, place = places[row]
-                instrument = replace(pdf.instrument, qdamp=given["qdamp"])
-                size = float(dnn[indices[row]]) * given["stretch"]
-                found.append(shelf.curves(r, instrument, size, given["uiso"], given["delta2"], [place]))
+                damped, size = target.damped(given["qdamp"]), float(dnn[indices[row]]) * given["stretch"]
+                found.append(shelf.curves(damped, size, given["uiso"], given["delta2"], [place]))
             return torch.cat(found)
 
         low, high = (torch.tensor([BOUNDS[name][k] for name in names]) for k in (0, 1))
         first = torch.tensor([start[name] for name in names]).repeat(len(indices), 1)
         step = torch.tensor([STEPS[name] for name in names])
-        values, converged = levenberg_marquardt(curves, observed, first, low, high, step, MOST_STEPS)
+        values, converged = levenberg_marquardt(curves, target.observed, first, low, high, step, MOST_STEPS)
         structures = self._structures(indices, dnn)
         return [
             _evaluated(pdf, x, start | dict(zip(names, value, strict=True)), done, len(names) + 1.0)
@@ -288,9 +280,7 @@ class _Shelf:
 
     def screen(
         self,
-        r: Tensor,
-        observed: Tensor,
-        instrument: Instrument,
+        target: Target,
         dnn: float,
         grid: Sequence[tuple[float, tuple[float, float]]],
         rows: Sequence[int] | slice = slice(None),
@@ -299,60 +289,50 @@ class _Shelf:
         best = torch.full((len(self.counts[rows]),), torch.inf)
         stretch = torch.ones(len(best))
         for size, (uiso, delta2) in grid:
-            misfit = misfits(self.curves(r, instrument, size * dnn, uiso, delta2, rows), observed)
+            misfit = misfits(self.curves(target, size * dnn, uiso, delta2, rows), target.observed)
             stretch = torch.where(misfit < best, size, stretch)
             best = torch.minimum(misfit, best)
         return best, stretch
 
     def curves(
         self,
-        r: Tensor,
-        instrument: Instrument,
+        target: Target,
         dnn: float,
         uiso: float,
         delta2: float,
         rows: Sequence[int] | slice = slice(None),
     ) -> Tensor:
-        """(n_rows, n_r) G(r) up to a factor for each cluster, which the scale absorbs."""
+        """(n_rows, n_r) curves of `Target` up to a factor for each cluster, which the scale absorbs."""
+        r, instrument = target.r, target.instrument
         n_columns = int(torch.searchsorted(self.distances, (float(r[-1]) + BEYOND_RANGE) / dnn))
         distances = dnn * self.distances[:n_columns]
         q, sines, damping = sine_grid(r, instrument, float(distances[-1]))
         variance = 2 * uiso * relative_variance(distances, 0.0, delta2, instrument.qbroad).clamp_min(0.0)
         peaks = torch.exp(-0.5 * variance[:, None] * q**2) * torch.sin(distances[:, None] * q) / distances[:, None]
-        return (self.counts[rows, :n_columns] @ peaks) @ sines * damping
+        return target.background.filtered((self.counts[rows, :n_columns] @ peaks) @ sines * damping)
 
 
 def _evaluated(
     pdf: Pdf, positions: FloatArray, parameters: dict[str, float], converged: bool, freedom: float
 ) -> FittedStructure:
     """A structure in Å with its parameters, as `fit_parameters` gives it: exact, on every point of the fit range."""
-    r, observed = (torch.as_tensor(a.copy()) for a in fit_range(pdf))
+    target = Target.of(pdf, oversampling=None, dtype=torch.float64)
     stretched = parameters["stretch"] * (positions - positions.mean(axis=0))
-    curve = fast_gr(
-        r,
-        torch.as_tensor(stretched)[None],
-        qmin=pdf.instrument.qmin,
-        qmax=pdf.instrument.qmax,
-        qbroad=pdf.instrument.qbroad,
-        qdamp=parameters["qdamp"],
-        uiso=parameters["uiso"],
-        delta2=parameters["delta2"],
-    )
-    scale = float(best_scales(curve, observed)[0])
+    motion = {name: parameters[name] for name in ("qdamp", "uiso", "delta2")}
+    explained = target.explain(target.whole_curves(torch.as_tensor(stretched)[None], None, **motion))
     return FittedStructure(
         positions=stretched,
-        scale=scale,
+        scale=float(explained.scales[0]),
         stretch=parameters["stretch"],
-        rw=float(misfits(curve, observed)[0].sqrt()),
-        calculated=(scale * curve[0]).numpy(),
+        rw=float(explained.rws[0]),
+        calculated=explained.calculated[0].numpy(),
         moved_median=0.0,
         moved_max=0.0,
         restraint=0.0,
         converged=converged,
-        freedom=freedom,
-        uiso=parameters["uiso"],
-        delta2=parameters["delta2"],
-        qdamp=parameters["qdamp"],
+        freedom=freedom + target.background.freedom,
+        background=explained.amplitudes[0],
+        **motion,
     )
 
 

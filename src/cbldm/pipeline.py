@@ -32,8 +32,9 @@ from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
 from cbldm.options import MODEL_SOURCES, Options, Source
 from cbldm.rank import distinct, rank, scores
-from cbldm.refine import FittedStructure, check_structure, fit_parameters, fit_range
+from cbldm.refine import FittedStructure, check_structure, fit_parameters
 from cbldm.search.explore import explore
+from cbldm.target import background_of, fit_range
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
 
 #: What each source holds, in words: an evaluation that says so cannot be taken for one of another library.
@@ -105,6 +106,7 @@ def solve(
     qbroad: float | None = None,
     rmin: float | None = None,
     rmax: float | None = None,
+    background: int | None = None,
     instrument: str | Path | None = None,
     watch: Watcher | None = None,
     **options: Any,
@@ -120,6 +122,7 @@ def solve(
         qbroad: See ``qmin``.
         rmin: Start of the fitted range in Å.
         rmax: End of the fitted range in Å.
+        background: Terms of a smooth background that is fitted beside the structures, for ligands; none where None.
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad, which beat the header's.
         watch: Told of every stage, for progress bars.
         **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
@@ -137,7 +140,7 @@ def solve(
     begin = time.perf_counter()
     settings: dict[str, Any] = {
         "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
-        "instrument": instrument,
+        "background": background, "instrument": instrument,
     }  # fmt: skip
     with clock.stage("load"):
         pdf = _load(data, element, settings)
@@ -388,6 +391,7 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
     if not refined:
         return []
     r, observed = fit_range(pdf)
+    background = background_of(pdf, r)
     candidates = []
     for number, place in enumerate(rank(pdf, [fit for fit, _ in refined], most), start=1):
         fit, source = refined[place.index]
@@ -398,7 +402,7 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
                 atoms=Atoms(f"{element}{len(positions)}", positions=positions),
                 motif=name_motif(positions),
                 source=source,
-                fit=Fit(r, observed, fit.calculated),
+                fit=Fit(r, observed, fit.calculated, background.curve(fit.background) if pdf.n_background else None),
                 parameters={
                     "scale": fit.scale, "stretch": fit.stretch, "uiso": fit.uiso, "delta2": fit.delta2,
                     "qdamp": fit.qdamp,

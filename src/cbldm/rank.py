@@ -11,7 +11,8 @@ from scipy.spatial.distance import pdist
 
 from cbldm.geometry.alignment import align
 from cbldm.geometry.fingerprint import shape_hash
-from cbldm.refine import FittedStructure, fit_range, independent_points
+from cbldm.refine import FittedStructure
+from cbldm.target import fit_range, independent_points
 from cbldm.types import FloatArray, Pdf
 
 #: No data and no model are better than this Rw; it bounds the noise that `scores` estimates.

@@ -1,15 +1,16 @@
 """Candidates become fits: global parameters by least squares, then positions under a restraint.
 
-Both compare the observed G(r) with scale * G(r; structure, stretch, uiso, delta2, qdamp), where the scale is always the
-linear least-squares optimum (variable projection). A curve that is band-limited to Qmax holds one independent value per
-π/Qmax, so a finer grid is thinned for the fit to no less than two points per π/Qmax; this loses nothing unless a file
-holds noise beyond Qmax. Rw is always reported on every data point of the fit range.
+Both compare the observed G(r) with scale * G(r; structure, stretch, uiso, delta2, qdamp) and, where the settings ask
+for it, a background; the scale and the background are always at their linear least-squares optimum (variable
+projection). A curve that is band-limited to Qmax holds one independent value per π/Qmax, so a finer grid is thinned for
+the fit to no less than two points per π/Qmax; this loses nothing unless a file holds noise beyond Qmax. Rw is always
+reported on every data point of the fit range.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,11 +19,11 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from cbldm.errors import InputError
 from cbldm.geometry.restraint import Restraint, RestraintBatch
-from cbldm.optimize import best_scales, lbfgs, levenberg_marquardt, misfits
-from cbldm.physics.fast import approximate_slopes, fast_gr
-from cbldm.types import FloatArray, Instrument, Pdf
+from cbldm.optimize import lbfgs, levenberg_marquardt, misfits
+from cbldm.physics.fast import approximate_slopes
+from cbldm.target import Target, batched, independent_points
+from cbldm.types import FloatArray, Pdf
 
 #: Allowed range of each fitted parameter: stretch (1), uiso (Å²), delta2 (Å²), qdamp (Å⁻¹).
 BOUNDS = {"stretch": (0.94, 1.06), "uiso": (0.0005, 0.05), "delta2": (0.0, 6.0), "qdamp": (0.0, 0.15)}
@@ -38,8 +39,8 @@ DELTA2_WIDTH = 2.0
 COARSE_TO_FINE = (10.0, 3.0, 1.0)
 #: Nats that the last stage leaves at most; a coarser one may leave its factor times as much.
 TOLERANCE = 0.1
-#: Share of the steps of r that are no gaps.
-WITHOUT_GAPS = 0.9
+#: Points per independent one of the data that are fitted.
+OVERSAMPLING = 2.0
 #: Stretch values tried before the least squares: starts within about 3.5 % of the right size are found.
 SCAN = (0.97, 0.98, 0.99, 1.0, 1.01, 1.02, 1.03)
 
@@ -56,7 +57,7 @@ class FittedStructure:
         delta2: Å².
         qdamp: Å⁻¹.
         rw: Agreement factor on every data point of the fit range.
-        calculated: (n_r,) G(r) in Å⁻² on the data points of the fit range (`fit_range`), scale included.
+        calculated: (n_r,) G(r) in Å⁻² on the data points of the fit range, scale and background included.
         moved_median: Median displacement of the atoms by `refine_positions`, in Å; 0 before.
         moved_max: Largest displacement of an atom by `refine_positions`, in Å; 0 before.
         restraint: Energy of the restraint in units of kT (a negative log prior); 0 before `refine_positions`.
@@ -65,6 +66,7 @@ class FittedStructure:
         prior: Negative log probability in nats that the generative model gives the structure; 0 where none was asked.
         rw_left_out: Agreement factor on data left out of a refinement; NaN where there was none.
         rw_left_out_rigid: The same for the rigid structure.
+        background: (K,) amplitudes in Å⁻² of the terms of the background.
     """
 
     positions: FloatArray
@@ -83,6 +85,7 @@ class FittedStructure:
     prior: float = 0.0
     rw_left_out: float = float("nan")
     rw_left_out_rigid: float = float("nan")
+    background: FloatArray = field(default_factory=lambda: np.zeros(0))
 
 
 def check_structure(positions: FloatArray, dnn: float) -> str | None:
@@ -109,38 +112,8 @@ def check_structure(positions: FloatArray, dnn: float) -> str | None:
     return "falls apart" if connected_components(graph, directed=False)[0] > 1 else None
 
 
-def fit_range(pdf: Pdf) -> tuple[FloatArray, FloatArray]:
-    """Data points (r, G) between the settings rmin and rmax, both included.
-
-    Raises:
-        InputError: Fewer than 10 points lie between rmin and rmax.
-    """
-    rmin, rmax = (float(pdf.settings[key].value) for key in ("rmin", "rmax"))
-    inside = (pdf.r >= rmin - 1e-9) & (pdf.r <= rmax + 1e-9)
-    if np.count_nonzero(inside) < 10:
-        raise InputError(
-            f"only {np.count_nonzero(inside)} data points lie between rmin {rmin:g} and rmax {rmax:g} Å; "
-            f"the data run from {pdf.r[0]:g} to {pdf.r[-1]:g} Å and at least 10 points are needed"
-        )
-    return pdf.r[inside], pdf.g[inside]
-
-
-def thinned_range(pdf: Pdf, oversampling: float = 2.0) -> tuple[FloatArray, FloatArray]:
-    """`fit_range` at the coarsest step that keeps so many points per independent one, pi / qmax."""
-    r, g = fit_range(pdf)
-    stride = max(1, int(np.pi / (oversampling * pdf.instrument.qmax) / np.quantile(np.diff(r), WITHOUT_GAPS)))
-    return r[::stride], g[::stride]
-
-
-def independent_points(pdf: Pdf) -> float:
-    """Number of independent values in the fit range, qmax * (rmax - rmin) / pi (Nyquist), gaps in r left out."""
-    steps = np.diff(fit_range(pdf)[0])
-    length = np.minimum(steps, np.quantile(steps, WITHOUT_GAPS)).sum()
-    return float(pdf.instrument.qmax * length / np.pi)
-
-
 def predicted(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[FloatArray]:
-    """G(r) of fits on the points of the fit range, each with its own scale: not fitted to them.
+    """G(r) of fits on the points of the fit range, each with its own scale and background: not fitted to them.
 
     Args:
         pdf: Where to; its data do not matter.
@@ -149,34 +122,14 @@ def predicted(pdf: Pdf, fitted: Sequence[FittedStructure]) -> list[FloatArray]:
     Returns:
         (n_r,) in Å⁻² of each.
     """
-    target = _Target.of(pdf, thin=False, dtype=torch.float64, device=torch.device("cpu"))
+    target = Target.of(pdf, oversampling=None, dtype=torch.float64)
     curves = []
     for fit in fitted:
-        positions, mask = _padded([fit.positions], torch.float64, target.r.device)
+        positions, mask = batched([fit.positions], torch.float64, "cpu")
         with torch.no_grad():
-            curve = target.curves(positions, mask, uiso=fit.uiso, delta2=fit.delta2, qdamp=fit.qdamp)
-        curves.append(fit.scale * curve[0].numpy())
+            whole = target.whole_curves(positions, mask, uiso=fit.uiso, delta2=fit.delta2, qdamp=fit.qdamp)
+        curves.append(fit.scale * whole[0].numpy() + target.background.curve(fit.background))
     return curves
-
-
-@dataclass(frozen=True)
-class _Target:
-    """The thinned data as tensors, and the instrument."""
-
-    r: Tensor
-    observed: Tensor
-    instrument: Instrument
-
-    @classmethod
-    def of(cls, pdf: Pdf, *, thin: bool, dtype: torch.dtype, device: torch.device) -> _Target:
-        r, g = thinned_range(pdf) if thin else fit_range(pdf)
-        r_fit, g_fit = (torch.as_tensor(a.copy(), dtype=dtype, device=device) for a in (r, g))
-        return cls(r_fit, g_fit, pdf.instrument)
-
-    def curves(self, positions: Tensor, mask: Tensor, **parameters: Tensor | float) -> Tensor:
-        """(B, n_r) G(r) at scale 1."""
-        fixed = {"qmin": self.instrument.qmin, "qmax": self.instrument.qmax, "qbroad": self.instrument.qbroad}
-        return fast_gr(self.r, positions, mask, **fixed, **parameters)
 
 
 def _groups(sizes: Sequence[int], max_pairs: int) -> Iterator[list[int]]:
@@ -192,19 +145,8 @@ def _groups(sizes: Sequence[int], max_pairs: int) -> Iterator[list[int]]:
         yield group
 
 
-def _padded(structures: Sequence[FloatArray], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Centred structures as one (B, N, 3) tensor, and which atoms are real, (B, N)."""
-    n_max = max(len(x) for x in structures)
-    positions = torch.zeros(len(structures), n_max, 3, dtype=dtype, device=device)
-    mask = torch.zeros(len(structures), n_max, dtype=torch.bool, device=device)
-    for row, x in enumerate(structures):
-        positions[row, : len(x)] = torch.as_tensor(x - x.mean(axis=0), dtype=dtype)
-        mask[row, : len(x)] = True
-    return positions, mask
-
-
 def _finished(
-    target: _Target,
+    target: Target,
     structures: Sequence[FloatArray],
     parameters: dict[str, FloatArray],
     converged: Sequence[bool],
@@ -212,28 +154,26 @@ def _finished(
 ) -> list[FittedStructure]:
     """Evaluate the final parameters (one value per structure) on the points of the target, in float64."""
     device = target.r.device
-    positions, mask = _padded(structures, torch.float64, device)
+    positions, mask = batched(structures, torch.float64, device)
     tensors = {key: torch.as_tensor(parameters[key], device=device) for key in ("uiso", "delta2", "qdamp")}
     with torch.no_grad():
-        curves = target.curves(positions, mask, **tensors)
-        scales = best_scales(curves, target.observed)
-        calculated = scales[:, None] * curves
-        rws = torch.sqrt(misfits(curves, target.observed))
+        explained = target.explain(target.whole_curves(positions, mask, **tensors))
     return [
         FittedStructure(
             positions=positions[row, : len(structures[row])].cpu().numpy(),
-            scale=float(scales[row]),
+            scale=float(explained.scales[row]),
             stretch=float(parameters["stretch"][row]),
             uiso=float(parameters["uiso"][row]),
             delta2=float(parameters["delta2"][row]),
             qdamp=float(parameters["qdamp"][row]),
-            rw=float(rws[row]),
-            calculated=calculated[row].cpu().numpy(),
+            rw=float(explained.rws[row]),
+            calculated=explained.calculated[row].cpu().numpy(),
             moved_median=0.0,
             moved_max=0.0,
             restraint=0.0,
             converged=converged[row],
             freedom=freedom[row],
+            background=explained.amplitudes[row],
         )
         for row in range(len(structures))
     ]
@@ -254,7 +194,7 @@ def fit_parameters(
     is 0 and the instrument's value.
 
     Args:
-        pdf: Data, instrument and fit range.
+        pdf: Data, instrument, fit range and background.
         structures: Each (n_atoms, 3) in Å, within about 3 % of the right size; atom counts may differ.
         fit_delta2: Whether delta2 is free.
         fit_qdamp: Whether qdamp is free; size and qdamp trade off, so only where the instrument is not known.
@@ -266,19 +206,19 @@ def fit_parameters(
     """
     device = torch.device(device)
     names = ["stretch", "uiso"] + ["delta2"] * fit_delta2 + ["qdamp"] * fit_qdamp
-    target = _Target.of(pdf, thin=True, dtype=torch.float32, device=device)
-    every_point = _Target.of(pdf, thin=False, dtype=torch.float64, device=device)
+    target = Target.of(pdf, oversampling=OVERSAMPLING, device=device)
+    every_point = Target.of(pdf, oversampling=None, dtype=torch.float64, device=device)
     fits: dict[int, FittedStructure] = {}
     for group in _groups([len(x) for x in structures], max_pairs=1_000_000):
         members = [structures[i] for i in group]
-        positions, mask = _padded(members, torch.float32, device)
+        positions, mask = batched(members, torch.float32, device)
         values, converged = _fit_group(target, positions, mask, names, max_iterations)
         fitted = dict(zip(names, values.double().cpu().numpy().T, strict=True))
         fitted.setdefault("delta2", np.zeros(len(group)))
         fitted.setdefault("qdamp", np.full(len(group), pdf.instrument.qdamp))
         stretched = [t * (x - x.mean(axis=0)) for t, x in zip(fitted["stretch"], members, strict=True)]
         # The scale is free too.
-        freedom = [1.0 + len(names)] * len(group)
+        freedom = [1.0 + len(names) + target.background.freedom] * len(group)
         finished = _finished(every_point, stretched, fitted, converged.tolist(), freedom)
         fits.update(zip(group, finished, strict=True))
     return [fits[i] for i in range(len(structures))]
@@ -286,7 +226,7 @@ def fit_parameters(
 
 @torch.no_grad()
 def _fit_group(
-    target: _Target, positions: Tensor, mask: Tensor, names: Sequence[str], max_iterations: int
+    target: Target, positions: Tensor, mask: Tensor, names: Sequence[str], max_iterations: int
 ) -> tuple[Tensor, Tensor]:
     """Stretch scan, then least squares; (B, n_names) parameters and (B,) converged flags."""
     qdamp = target.instrument.qdamp
@@ -351,7 +291,9 @@ def refine_positions(
         superposition of end on start (rotation, translation, uniform size).
     """
     device = torch.device(device)
-    thinned, every_point = (_Target.of(pdf, thin=thin, dtype=torch.float64, device=device) for thin in (True, False))
+    thinned, every_point = (
+        Target.of(pdf, oversampling=points, dtype=torch.float64, device=device) for points in (OVERSAMPLING, None)
+    )
     groups = list(_groups([len(fit.positions) for fit in fitted], max_pairs=300_000))
     ends = list(fitted)
     for factor in stages:
@@ -383,15 +325,17 @@ class _Restrained:
 
     def __init__(
         self,
-        target: _Target,
+        target: Target,
         members: Sequence[FittedStructure],
         weight: float,
         restraint: Restraint,
         fit_delta2: bool,
     ) -> None:
         self.target, self.weight = target, weight
+        # Half the points of the thinned data are enough for the slopes of a curve limited to Qmax.
+        self.coarse = target.background.on(target.r[::2].cpu().numpy())
         structures = [fit.positions - fit.positions.mean(axis=0) for fit in members]
-        reference, self.mask = _padded(structures, torch.float64, target.r.device)
+        reference, self.mask = batched(structures, torch.float64, target.r.device)
         self.bonds = RestraintBatch(structures, reference, restraint)
         uiso, delta2, self.qdamp = reference.new_tensor([[m.uiso, m.delta2, m.qdamp] for m in members]).T
         self.start = torch.cat([reference.flatten(1), uiso.log()[:, None], delta2[:, None]], dim=1)
@@ -424,8 +368,7 @@ class _Restrained:
     def _slopes(self, structure: FloatArray, fit: FittedStructure) -> Tensor:
         """(3 n_atoms + 2, n) derivatives of scale * G over the norm of the data, by the variables of one structure.
 
-        What a change of the scale would undo is taken out. Half the points of the thinned data are enough for a curve
-        limited to Qmax.
+        What a change of the scale or of the background would undo is taken out.
         """
         r, observed = (values[::2].float() for values in (self.target.r, self.target.observed))
         curve, slopes = approximate_slopes(
@@ -437,6 +380,7 @@ class _Restrained:
             uiso=fit.uiso,
             delta2=fit.delta2,
         )
+        curve, slopes = self.coarse.filtered(curve), self.coarse.filtered(slopes)
         slopes[-2] *= fit.uiso
         slopes[-1] *= self.free[-1]
         slopes -= (slopes @ curve)[:, None] * curve / (curve @ curve).clamp_min(1e-12)
@@ -452,7 +396,7 @@ class _Restrained:
         return self.bonds.energy(rows, positions) + thermal
 
     def function(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Objective (b,) and gradient; the scale is at its optimum, so its own derivative vanishes."""
+        """Objective (b,) and gradient; scale and background are at their optimum, so their own derivatives vanish."""
         values = values.detach().requires_grad_()
         positions, uiso, delta2 = self.unpack(values)
         curves = self.target.curves(
@@ -468,7 +412,7 @@ class _Restrained:
         return torch.stack(products).to(vectors)
 
     def solve(
-        self, target: _Target, members: Sequence[FittedStructure], max_iterations: int, tolerance: float
+        self, target: Target, members: Sequence[FittedStructure], max_iterations: int, tolerance: float
     ) -> list[FittedStructure]:
         """The members at the minimum, evaluated on a target, without a word on how far they moved."""
         values, _, converged = lbfgs(
@@ -490,8 +434,9 @@ class _Restrained:
             "qdamp": self.qdamp.cpu().numpy(),
         }
         ends = [x[m].cpu().numpy() for x, m in zip(positions, self.mask, strict=True)]
-        # The scale is free too.
-        fits = _finished(target, ends, parameters, converged.tolist(), (1 + self.freedom).tolist())
+        # The scale and the background are free too.
+        freedom = (1 + target.background.freedom + self.freedom).tolist()
+        fits = _finished(target, ends, parameters, converged.tolist(), freedom)
         return [replace(fit, restraint=energy) for fit, energy in zip(fits, energies, strict=True)]
 
 

@@ -90,7 +90,8 @@ class Pdf:
         r: (n,) distances in Å, strictly increasing.
         g: (n,) G(r) in Å⁻².
         dg: (n,) standard uncertainty of G in Å⁻², or None where the file has none.
-        settings: ``element``, ``qmin``, ``qmax``, ``qdamp``, ``qbroad``, ``rmin``, ``rmax`` with their origin.
+        settings: ``element``, ``qmin``, ``qmax``, ``qdamp``, ``qbroad``, ``rmin``, ``rmax``, ``background`` with their
+            origin.
         file: Name of the file without its folder, or an empty string for arrays.
         sha256: Digest of the file's bytes (of the arrays' bytes where there is no file).
         dialect: The file format as recognised, for example ``PDFgetX3``.
@@ -112,6 +113,11 @@ class Pdf:
         return self.settings["element"].value
 
     @property
+    def n_background(self) -> int:
+        """Number of terms of the background that is fitted beside the structure; 0 where nobody asked for one."""
+        return int(self.settings["background"].value) if "background" in self.settings else 0
+
+    @property
     def instrument(self) -> Instrument:
         """The settings that the physics needs; qmin, qmax, qdamp and qbroad must be known."""
         return Instrument(*(float(self.settings[key].value) for key in ("qmin", "qmax", "qdamp", "qbroad")))
@@ -124,12 +130,14 @@ class Fit:
     Attributes:
         r: (n,) in Å.
         observed: (n,) in Å⁻².
-        calculated: (n,) in Å⁻², scale included.
+        calculated: (n,) in Å⁻², scale and background included.
+        background: (n,) the smooth part of ``calculated`` that no atom makes, in Å⁻²; None where none was fitted.
     """
 
     r: FloatArray
     observed: FloatArray
     calculated: FloatArray
+    background: FloatArray | None = None
 
     @property
     def difference(self) -> FloatArray:
@@ -140,6 +148,13 @@ class Fit:
     def rw(self) -> float:
         """Agreement factor sqrt(Σ difference² / Σ observed²)."""
         return float(np.sqrt(np.sum(self.difference**2) / np.sum(self.observed**2)))
+
+    @property
+    def background_share(self) -> float:
+        """Size of the background relative to the data, sqrt(Σ background² / Σ observed²)."""
+        if self.background is None:
+            return 0.0
+        return float(np.sqrt(np.sum(self.background**2) / np.sum(self.observed**2)))
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ def read_pdf(
     qdamp: float | None = None,
     qbroad: float | None = None,
     rmin: float | None = None,
+    background: int | None = None,
     rmax: float | None = None,
     r_unit: Unit | None = None,
     instrument: str | Path | None = None,
@@ -91,6 +92,7 @@ def read_pdf(
         qdamp: Gaussian damping of the resolution, in Å⁻¹.
         qbroad: Broadening of peaks with distance, in Å⁻¹.
         rmin: Start of the fitted range, in Å.
+        background: Terms of a smooth background that is fitted beside the structure, see `cbldm.physics.background`.
         rmax: End of the fitted range, in Å.
         r_unit: Unit of r (and of G, as its inverse square) in the file; by its label where None.
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad; it beats the header, an option beats it.
@@ -105,7 +107,10 @@ def read_pdf(
     header = read_header(table.header)
     warnings = [*table.warnings, *header.warnings]
     curve = _in_angstrom(_columns(table, path.suffix.lower(), where, warnings), r_unit, table.r_in_nm, warnings)
-    options = {"qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax}
+    options = {
+        "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
+        "background": background,
+    }  # fmt: skip
     digest = hashlib.sha256(data).hexdigest()
     known = None if instrument is None else read_instrument(instrument)
     return _build(curve, header, element, options, known, warnings, path.name, digest, table.dialect)
@@ -122,6 +127,7 @@ def pdf_from_arrays(
     qdamp: float | None = None,
     qbroad: float | None = None,
     rmin: float | None = None,
+    background: int | None = None,
     rmax: float | None = None,
     r_unit: Unit | None = None,
     instrument: str | Path | None = None,
@@ -138,6 +144,7 @@ def pdf_from_arrays(
         qdamp: In Å⁻¹.
         qbroad: In Å⁻¹.
         rmin: In Å.
+        background: Number of terms.
         rmax: In Å.
         r_unit: Unit of r and of G.
         instrument: As for `read_pdf`.
@@ -159,7 +166,10 @@ def pdf_from_arrays(
     warnings: list[str] = []
     raw = _Curve(columns["r"], columns["g"], columns.get("dg"), "the arrays", "index", np.arange(lengths[0]))
     curve = _in_angstrom(raw, r_unit, False, warnings)
-    options = {"qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax}
+    options = {
+        "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
+        "background": background,
+    }  # fmt: skip
     known = None if instrument is None else read_instrument(instrument)
     return _build(curve, PdfHeader({}, None, ()), element, options, known, warnings, "", digest, "arrays")
 

@@ -11,6 +11,7 @@ import numpy as np
 from cbldm.data.composition import check_element, main_metal, parse_formula, write_formula
 from cbldm.data.pdf_header import PdfHeader
 from cbldm.errors import InputError
+from cbldm.physics.background import HIGHEST_Q, most_terms
 from cbldm.types import FloatArray, Pdf, Setting
 
 #: Lowest Qmin, in Å⁻¹, that a measured G(r) can have: reduction removes the small-angle scattering below. On a platinum
@@ -62,7 +63,8 @@ def settle(
 
     Args:
         element: Chemical symbol, or None for the header's.
-        options: ``qmin qmax qdamp qbroad`` in Å⁻¹, ``rmin rmax`` of the fit in Å; None for the header's or the default.
+        options: ``qmin qmax qdamp qbroad`` in Å⁻¹, ``rmin rmax`` of the fit in Å, ``background`` (number of its terms);
+            None for the header's or the default.
         header: What the file says.
         r: (n,) the grid of the data in Å.
         where: Name of the data for messages.
@@ -88,7 +90,9 @@ def settle(
     qmin, qmax = settings["qmin"].value, settings["qmax"].value
     if qmin >= qmax:
         raise InputError(f"qmin must be below qmax (got {qmin:g} and {qmax:g} Å⁻¹ for {where})")
-    return settings | _fit_range(options["rmin"], options["rmax"], r, where), warnings
+    settings |= _fit_range(options["rmin"], options["rmax"], r, where)
+    settings["background"] = _background(options.get("background"), qmin, settings["rmax"].value)
+    return settings, warnings
 
 
 def allowed_range(name: str) -> tuple[float, float]:
@@ -140,7 +144,7 @@ def settings_table(pdf: Pdf) -> list[SettingRow]:
         >>> settings_table(pdf_from_arrays(r, np.sin(4 * r), qmax=22))[2]
         SettingRow(name='qmax', value='22', unit='Å⁻¹', source='option', note='')
     """
-    units = {"element": "", "rmin": "Å", "rmax": "Å"}
+    units = {"element": "", "rmin": "Å", "rmax": "Å", "background": "terms"}
     return [
         SettingRow(name, _show(setting.value), units.get(name, "Å⁻¹"), setting.source, setting.note)
         for name, setting in pdf.settings.items()
@@ -215,6 +219,19 @@ def _number(name: str, value: float) -> float:
     if not np.isfinite(number):
         raise InputError(f"{name} must be a finite number (got {number})")
     return number
+
+
+def _background(option: float | None, qmin: float, rmax: float) -> Setting:
+    """The number of terms of the background: the option as far as they stay below the peaks of the atoms, else none."""
+    if option is None:
+        return Setting(0, "default")
+    n_terms, most = _number("background", option), most_terms(qmin, rmax)
+    if n_terms != int(n_terms) or not 0 <= n_terms <= most:
+        raise InputError(
+            f"background must be a whole number of 0 to {most} terms, which with qmin {qmin:g} Å⁻¹ and rmax {rmax:g} Å "
+            f"stay below Q = {HIGHEST_Q:g} Å⁻¹, where atoms begin to scatter (got {n_terms:g})"
+        )
+    return Setting(int(n_terms), "option")
 
 
 def _fit_range(rmin: float | None, rmax: float | None, r: FloatArray, where: str) -> dict[str, Setting]:

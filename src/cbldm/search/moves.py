@@ -4,7 +4,7 @@ The data decide the atom count, the model the shape: what is minimised is a nega
 in nats, the log-odds that the model gave each site, and what the
 shape costs (`cbldm.search.habit`). Every move that is tried is judged exactly: G is linear in the
 pair counts, an added atom contributes its pairs with all others, and a carried one the same less the pair of its two
-sites. The scale is profiled out exactly, stretch, Uiso and delta2 to first order by
+sites. The scale and the background are profiled out exactly, stretch, Uiso and delta2 to first order by
 projecting their tangents out of the data, and refitted between rounds.
 """
 
@@ -23,10 +23,11 @@ from torch import Tensor
 from cbldm.geometry.site_classes import site_classes
 from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
-from cbldm.refine import BOUNDS, independent_points, thinned_range
+from cbldm.refine import BOUNDS
 from cbldm.search.collective import collective_moves, least_bonds
 from cbldm.search.habit import ShapePrior
 from cbldm.search.neighbourhood import Neighbourhood
+from cbldm.target import Target, independent_points
 from cbldm.types import FloatArray, Pdf
 
 #: Stretch values of the first scan: the first peak of bcc holds two shells, so its estimate is several percent long.
@@ -106,10 +107,9 @@ class SiteSearch:
         self.pdf, self.dnn = pdf, dnn
         self.prior = ShapePrior(name, log_counts)
         self.name, self.classes, self.least = name, site_classes(name), least_bonds(name)
-        r, observed = thinned_range(pdf, 1.0)
-        self.r = torch.as_tensor(r, dtype=torch.float32)
-        self.observed = torch.as_tensor(observed, dtype=torch.float32)
-        self.observed = self.observed / self.observed.norm()
+        target = Target.of(pdf, oversampling=1.0)
+        self.r, self.background = target.r, target.background
+        self.observed = target.observed / target.observed.norm()
         self.n_eff = independent_points(pdf)
         self.log_odds = np.zeros(len(self.classes.index)) if log_odds is None else log_odds
         self.distances = torch.as_tensor(self.classes.distances, dtype=torch.float32)
@@ -132,7 +132,7 @@ class SiteSearch:
         variance = 2 * uiso * relative_variance(d, 0.0, delta2, self.pdf.instrument.qbroad).clamp_min(0.0)
         waves = torch.exp(-0.5 * variance[:, None] * self.q**2) * torch.sin(d[:, None] * self.q) / d[:, None]
         waves[distances == 0] = 0.0
-        return waves @ self.sines * self.damping
+        return self.background.filtered(waves @ self.sines * self.damping)
 
     def _curves(self, counts: Tensor, stretch: float, uiso: float, delta2: float) -> Tensor:
         found = counts.reshape(-1, counts.shape[-1]).any(dim=0)
@@ -289,6 +289,7 @@ class SiteSearch:
         by_uiso = -(self.q**2) * ((weight * ratio) @ waves)
         by_delta2 = uiso * self.q**2 * ((weight / d**2 * (ratio > 0)) @ waves)
         curves = torch.stack([f, by_size, by_uiso, by_delta2]) @ self.sines * self.damping
+        curves = self.background.filtered(curves)
         return curves[0], curves[1:]
 
     def _search(self, place: Placement, cohesion: float, blur: float) -> NDArray[np.int64]:
