@@ -8,7 +8,7 @@ served. In the pipeline they are the sources ``textbook`` and ``library``, so an
 Fitting each template properly would waste most of the time on hopeless ones, so all of them are screened first: their
 pair histograms, made once, turn into G(r) for a grid of sizes by two matrix products. The best go through the same
 `fit_parameters` as every other candidate or, where they are large, through the same least squares on their histograms.
-The histograms are made anew in each process: symmetry and nesting make that faster than a cache on disk would be safe.
+The histograms of the extended library are kept on disk (`cbldm.template_cache`), those of the textbook are made anew.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
 from cbldm.refine import BOUNDS, OVERSAMPLING, STEPS, FittedStructure, fit_parameters
 from cbldm.target import Target
+from cbldm.template_cache import Table, Templates, remembered
 from cbldm.types import Cluster, FloatArray, Pdf
 
 #: Sizes tried in the screening, relative to the estimated nearest-neighbour distance. The first peak of bcc holds two
@@ -87,10 +88,19 @@ class TemplateLibrary:
     Args:
         clusters: The templates; None for all textbook clusters up to 256 atoms.
         nests: More of them; of clusters with the same pair distances only the first is kept.
+        tables: Pair counts of the clusters, as in `tables`, where they are known already.
     """
 
-    def __init__(self, clusters: Sequence[Cluster] | None = None, nests: Iterable[Nest] = ()) -> None:
+    def __init__(
+        self,
+        clusters: Sequence[Cluster] | None = None,
+        nests: Iterable[Nest] = (),
+        tables: Sequence[Table] | None = None,
+    ) -> None:
         self.clusters = textbook_clusters() if clusters is None else list(clusters)
+        if tables is not None:
+            self._shelves = [_Shelf(*table) for table in tables]
+            return
         histograms = [_histogram(pdist(cluster.positions)) for cluster in self.clusters]
         self._shelves = [_Shelf.of(histograms)]
         known = {_identity(histogram) for histogram in histograms}
@@ -104,6 +114,11 @@ class TemplateLibrary:
                         shelf.append(histogram.astype(np.float32))
                         self.clusters.append(cluster)
             self._shelves.append(_Shelf.of(shelf))
+
+    @property
+    def tables(self) -> list[Table]:
+        """Distances and pair counts, in the order of the clusters."""
+        return [(shelf.distances, shelf.counts) for shelf in self._shelves]
 
     @cached_property
     def _sizes(self) -> NDArray[np.int64]:
@@ -236,8 +251,14 @@ class TemplateLibrary:
 
 @lru_cache(maxsize=1)
 def extended_library() -> TemplateLibrary:
-    """The textbook clusters and the `large_templates` up to 3000 atoms, made once a process."""
-    return TemplateLibrary(nests=large_templates())
+    """The textbook clusters and the `large_templates` up to 3000 atoms, loaded once a process."""
+
+    def make() -> Templates:
+        library = TemplateLibrary(nests=large_templates())
+        return library.clusters, library.tables
+
+    clusters, tables = remembered(make)
+    return TemplateLibrary(clusters, tables=tables)
 
 
 @dataclass(frozen=True)
@@ -354,7 +375,8 @@ def _nest_histograms(nest: Nest) -> list[FloatArray]:
 
     Of each set of equal atoms only one is asked for its pairs with the atoms that came before or together with it.
     """
-    total = np.zeros(2)
+    furthest = np.linalg.norm(nest.sites, axis=1).max()
+    total = np.zeros(int(2 * furthest / BIN) + 3)
     histograms = []
     start = 0
     for end in nest.ends.tolist():
@@ -363,7 +385,6 @@ def _nest_histograms(nest: Nest) -> list[FloatArray]:
         for some in np.array_split(asked, math.ceil(len(asked) * end / PAIRS_AT_ONCE)):
             distances = cdist(nest.sites[some], nest.sites[:end]).ravel()
             added = _histogram(distances, np.outer(nest.orbits[some], share).ravel())
-            total = np.pad(total, (0, max(0, len(added) - len(total))))
             total[: len(added)] += added
         histograms.append(total.copy())
         start = end
