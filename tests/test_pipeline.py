@@ -82,7 +82,8 @@ def test_a_particle_larger_than_the_model_is_served():
     assert (best.n_atoms, best.motif, best.source) == (561, "fcc", "library")
     assert best.rw < 0.02
     assert best.moved_median == best.moved_max == 0
-    assert any("positions were not refined" in line for line in found.warnings)
+    shown = len(found.candidates)
+    assert any(f"positions were not refined for {shown} of {shown} candidates" in line for line in found.warnings)
 
 
 def test_the_textbook_alone_is_a_source_and_knows_its_limit():

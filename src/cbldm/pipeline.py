@@ -181,13 +181,13 @@ def solve(
                 break
     with clock.stage("refine"):
         refined = _refine(pdf, best, dnn, chosen, device, rejected)
-        if (n_rigid := sum(_is_large(fit) for fit, _ in best)) > 0:
-            warnings.append(
-                f"positions were not refined for {n_rigid} of {len(best)} structures, which have more than "
-                f"{REFINED_TO} atoms: they are ideal templates, fitted by size, Uiso and delta2 alone"
-            )
     with clock.stage("rank"):
         candidates = _ranked(pdf, refined, symbol, chosen.candidates)
+    if (n_rigid := sum(candidate.n_atoms > REFINED_TO for candidate in candidates)) > 0:
+        warnings.append(
+            f"positions were not refined for {n_rigid} of {len(candidates)} candidates, which have more than "
+            f"{REFINED_TO} atoms: they are ideal templates, fitted by size, Uiso and delta2 alone"
+        )
     if not candidates:
         warnings.append("no sound structure was found: see the rejected counts, and try other options")
     elif len(candidates) < chosen.candidates:
