@@ -39,6 +39,7 @@ ALLOWED = {
     "network_input": SCIENCE,
     "model_card": set(),
     "options": {"errors"},
+    "rescue": GROUND,
     "pipeline": SOLVING | {"first_peak", "held_out", "network_input", "options", "search"},
     "ambiguity": GROUND,
     "results": {"ambiguity", "data", "report", *GROUND},
@@ -47,7 +48,8 @@ ALLOWED = {
     "evaluation": SOLVING | {"pipeline", "scores"},
     "report": {"types", "errors"},
     "cli": SOLVING
-    | {"ambiguity", "calibrate", "options", "pipeline", "results", "simulate", "training", "evaluation", "report"},
+    | {"ambiguity", "calibrate", "options", "pipeline", "rescue", "results"}
+    | {"simulate", "training", "evaluation", "report"},
     "__init__": SOLVING | {"options", "pipeline", "results"},
     "__main__": {"cli"},
 }

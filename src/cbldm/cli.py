@@ -273,6 +273,7 @@ def refine_command(
     _show_settings(pdf)
 
     from cbldm.pipeline import QDAMP_DOUBT, refine_structure
+    from cbldm.rescue import not_rescued
 
     candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, rigid=rigid)
     if fit_qdamp:
@@ -285,6 +286,8 @@ def refine_command(
         f"atoms moved {candidate.moved_median:.3f} Å (median), {candidate.moved_max:.3f} Å (max)",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if not rigid and (doubt := not_rescued(candidate)) is not None:
+        console.print(f"note: {doubt}", highlight=False, soft_wrap=True)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         write_xyz(out / "refined.xyz", candidate.atoms)
