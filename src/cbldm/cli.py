@@ -172,6 +172,7 @@ def solve_command(
     seed: Seed = 0,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
     weights: Annotated[Path | None, typer.Option(help="Folder of a trained model; the shipped one by default.")] = None,
+    report: Annotated[bool, typer.Option(help="Write report.html, which shows everything in a browser.")] = True,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -198,7 +199,7 @@ def solve_command(
 
     with _watching(quiet) as watch:
         solution = solve(pdf, watch=watch, **options)
-    write_solution(solution, folder)
+    write_solution(solution, folder, report=report)
     if not quiet:
         _show_solution(solution)
         console.print(f"written to {folder}", highlight=False)

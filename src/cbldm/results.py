@@ -17,7 +17,7 @@ from cbldm.types import Candidate, Solution
 #: Version of the layout of results.json.
 SCHEMA_VERSION = 1
 #: What `write_solution` makes; a folder that holds nothing else may be written again.
-CONTENTS = {"results.json", "candidates", "fits", "fit.png", "structures.png"}
+CONTENTS = {"results.json", "report.html", "candidates", "fits", "fit.png", "structures.png"}
 
 
 def results(solution: Solution) -> dict[str, Any]:
@@ -108,14 +108,15 @@ def check_folder(out: Path) -> None:
             )
 
 
-def write_solution(solution: Solution, out: str | Path) -> Path:
-    """Write a folder with results.json, candidates/NN.xyz and .cif, fits/NN.fgr, fit.png and structures.png.
+def write_solution(solution: Solution, out: str | Path, *, report: bool = True) -> Path:
+    """Write a folder with results.json, candidates/NN.xyz and .cif, fits/NN.fgr, two pictures and report.html.
 
     The folder is filled beside its place and then moved there, so an earlier result is replaced whole or not at all.
 
     Args:
         solution: What `cbldm.solve` returned.
         out: The folder.
+        report: Whether to write report.html.
 
     Returns:
         The folder.
@@ -130,7 +131,7 @@ def write_solution(solution: Solution, out: str | Path) -> Path:
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
         try:
             partial.chmod(0o755)
-            _fill(solution, partial)
+            _fill(solution, partial, report)
             if out.exists():
                 shutil.rmtree(out)
             partial.rename(out.absolute())
@@ -141,7 +142,7 @@ def write_solution(solution: Solution, out: str | Path) -> Path:
     return out
 
 
-def _fill(solution: Solution, folder: Path) -> None:
+def _fill(solution: Solution, folder: Path, report: bool) -> None:
     # Seconds of imports, which no folder needs to be refused.
     from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
     from cbldm.report.figures import draw_fit, draw_structures
@@ -166,3 +167,21 @@ def _fill(solution: Solution, folder: Path) -> None:
         draw_fit(solution, folder / "fit.png")
         draw_structures(solution, folder / "structures.png")
     write_text(folder / "results.json", results_text(solution))
+    if report:
+        write_text(folder / "report.html", _report_text(solution, folder))
+
+
+def _report_text(solution: Solution, folder: Path) -> str:
+    """report.html as text, with the files in the folder inside."""
+    from cbldm.data.pdf_settings import settings_table
+    from cbldm.report.html import report_html
+
+    carried = [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".xyz", ".cif", ".fgr")]
+    found = summarise(solution.candidates).words if solution.candidates else "no structure was found"
+    return report_html(
+        solution,
+        answer=found,
+        settings=settings_table(solution.pdf),
+        files={path.relative_to(folder).as_posix(): path.read_bytes() for path in carried},
+        version=version("cbldm"),
+    )
