@@ -2,10 +2,14 @@
 
 import codecs
 import hashlib
+import os
+import re
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -238,6 +242,7 @@ ENCODINGS = {
     "latin-1": lambda text: text.encode("latin-1"),
     "utf-8": lambda text: text.encode(),
     "utf-8 with mark": lambda text: codecs.BOM_UTF8 + text.encode(),
+    "latin-1 behind that mark": lambda text: codecs.BOM_UTF8 + text.encode("latin-1"),
     "utf-16 with mark": lambda text: text.encode("utf-16"),
     "utf-16-le": lambda text: text.encode("utf-16-le"),
     "utf-16-be": lambda text: text.encode("utf-16-be"),
@@ -269,6 +274,10 @@ def test_encoding_and_line_ends_do_not_matter(tmp_path, encoding):
         rows(R, G, sep="\t", comma=True),
         rows(R, G, sep="   ", comma=True),
         rows(R, G, sep=" ; ", comma=True),
+        rows(R, G, sep=";", comma=True).replace("\n", ";\n"),
+        "".join(f'"{r}","{g}"\n'.replace(".", ",") for r, g in zip(R, G, strict=True)),
+        re.sub(r"\b0,", ",", rows(R, G, sep="\t", comma=True)),
+        "".join(f"{r} {g}  # by hand\n" for r, g in zip(R, G, strict=True)),
         '"r (Å)","G (Å-2)"\n' + rows(R, G, sep=","),
         "r;G(r)\n" + rows(R, G, sep=";", comma=True),
         "".join(f'"{r}","{g}"\n' for r, g in zip(R, G, strict=True)),
@@ -295,6 +304,8 @@ def test_separators_and_decimal_marks_do_not_matter(tmp_path, text):
         ("qmaxinst=9 qmax=21.5 optqmax=30", 21.5),
         ("qmax = 21,5", 21.5),
         ("qmax = 2.15e1", 21.5),
+        ("qmax = 215 nm^-1", 21.5),
+        ("qmax=215 (1/nm)", 21.5),
     ],
 )
 def test_qmax_is_found_however_it_is_written(tmp_path, line, qmax):
@@ -311,8 +322,10 @@ def test_options_beat_the_header_and_say_what_it_said(tmp_path):
     path = save(tmp_path, *DIALECTS["PDFgetX3"][:2])
     pdf = read_pdf(path, element="Au", qmin=0.2, qmax=20, qdamp=0.01, qbroad=0.02, rmin=2, rmax=12)
     values = {key: setting.value for key, setting in pdf.settings.items()}
-    assert values == {"element": "Au", "qmin": 0.2, "qmax": 20, "qdamp": 0.01, "qbroad": 0.02, "rmin": 2, "rmax": 12}
-    assert {setting.source for setting in pdf.settings.values()} == {"option"}
+    assert values == {
+        "element": "Au", "qmin": 0.2, "qmax": 20, "qdamp": 0.01, "qbroad": 0.02, "rmin": 2, "rmax": 12, "background": 0,
+    }  # fmt: skip
+    assert {setting.source for key, setting in pdf.settings.items() if key != "background"} == {"option"}
     assert pdf.settings["element"].note == "header says Pt"
     assert pdf.settings["qmax"].note == "header says 22.5"
     assert pdf.instrument.qbroad == 0.02
@@ -328,6 +341,7 @@ def test_defaults_are_named_as_such():
         "qbroad": "default",
         "rmin": "default",
         "rmax": "data",
+        "background": "default",
     }
     assert pdf.instrument.qdamp == 0.03
     assert len(settings_table(pdf)) == len(pdf.settings)
@@ -447,6 +461,51 @@ def test_unlabelled_columns_beyond_the_fourth_are_said(tmp_path):
     assert any("5 columns without labels" in line for line in pdf.warnings)
 
 
+def test_labels_between_rows_begin_the_table(tmp_path):
+    pdf = read_pdf(save(tmp_path, "a.gr", "0.001 1250\n# r G(r)\n" + rows(R, G)), qmax=22)
+    np.testing.assert_allclose(pdf.r, R)
+    assert any("1 rows of numbers above line 3" in line for line in pdf.warnings)
+
+
+def test_labels_far_above_the_table_are_found(tmp_path):
+    """Of the four columns of SrFit the second is the calculated curve: without labels it would be taken."""
+    header = "# x  ycalc  y  dy\n# qmax = 22.5\n# a\n# b\n# c\n"
+    np.testing.assert_allclose(read_pdf(save(tmp_path, "a.dat", header + rows(R, CALC, G, DG))).g, G, atol=1e-6)
+
+
+def test_rows_behind_a_comment_sign_are_counted(tmp_path):
+    lines = rows(R, G).splitlines()
+    lines[100:103] = [f"#{line}" for line in lines[100:103]]
+    pdf = read_pdf(save(tmp_path, "a.gr", "\n".join(lines)), qmax=22)
+    assert len(pdf.r) == len(R) - 3
+    assert any("3 rows of numbers behind a comment sign" in line for line in pdf.warnings)
+
+
+def test_two_beginnings_of_data_are_said(tmp_path):
+    pdf = read_pdf(save(tmp_path, "a.gr", PDFGETX3 + rows(R, 2 * G) + "#### start data\n" + rows(R, G)))
+    np.testing.assert_allclose(pdf.g, G, atol=1e-6)
+    assert any("2 lines 'start data'" in line for line in pdf.warnings)
+
+
+@pytest.mark.parametrize("line", ["#", "file" * 1000, "qmax," * 800, "x ", " " * 4000 + "a", "title" + " " * 4000])
+def test_a_long_header_takes_no_long_time(tmp_path, line):
+    """Each of these took a time that grows with the square of the header's or of the line's length."""
+    header = "\n".join([line] * (20_000 if len(line) < 10 else 50))
+    start = time.process_time()
+    assert len(read_pdf(save(tmp_path, "a.gr", f"# qmax=22\n{header}\n{rows(R, G)}")).r) == len(R)
+    assert time.process_time() - start < 4
+
+
+def test_a_header_that_says_everything_gives_few_warnings(tmp_path):
+    header = "".join(f"# qmax={20 + i / 1000}\n# qmin=high{i}\n" for i in range(5000))
+    assert len(read_pdf(save(tmp_path, "a.gr", header + rows(R, G))).warnings) < 5
+
+
+def test_the_name_of_a_file_can_be_printed(tmp_path):
+    path = save(tmp_path, os.fsdecode(b"a\xff\x1b.gr"), rows(R, G))
+    assert read_pdf(path, qmax=22).file.isprintable()
+
+
 def test_fgr_without_labels_is_read_by_position(tmp_path):
     pdf = read_pdf(save(tmp_path, "a.fgr", rows(R, CALC, 0 * R, 0 * R, DIFF)), qmax=22)
     np.testing.assert_allclose(pdf.g, G, atol=2e-6)
@@ -540,6 +599,14 @@ def test_an_impossible_header_is_refused_and_names_the_option(tmp_path):
 def test_arrays_that_are_no_pdf_are_refused(r):
     with pytest.raises(InputError):
         pdf_from_arrays(r, G, qmax=22)
+
+
+def test_masked_points_are_no_numbers_and_tensors_are_arrays():
+    hidden = np.ma.masked_array(G, mask=R > 24.9)
+    assert len(pdf_from_arrays(R, hidden, qmax=22).r) == np.sum(R <= 24.9)
+    np.testing.assert_array_equal(pdf_from_arrays(R, torch.from_numpy(G), qmax=22).g, G)
+    with pytest.raises(InputError, match="one-dimensional array of real numbers"):
+        pdf_from_arrays(R, torch.tensor(G, requires_grad=True), qmax=22)
 
 
 def test_arrays_are_copied_and_told_apart_by_their_digest():

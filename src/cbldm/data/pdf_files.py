@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from cbldm.data.file_bytes import printable, read_bytes
 from cbldm.data.instrument_files import InstrumentFile, read_instrument
 from cbldm.data.pdf_header import PdfHeader, read_header
 from cbldm.data.pdf_settings import settle
@@ -22,8 +23,6 @@ from cbldm.data.pdf_text import PdfTable, read_table
 from cbldm.errors import InputError
 from cbldm.types import FloatArray, Pdf, Setting
 
-#: Largest file that is read, in bytes.
-MAX_BYTES = 64 * 2**20
 #: Fewest points of a PDF.
 MIN_POINTS = 50
 #: A PDF that ends before this r, in Å, holds no metal-metal peak to work with.
@@ -75,8 +74,8 @@ def read_pdf(
     qdamp: float | None = None,
     qbroad: float | None = None,
     rmin: float | None = None,
-    background: int | None = None,
     rmax: float | None = None,
+    background: int | None = None,
     r_unit: Unit | None = None,
     instrument: str | Path | None = None,
 ) -> Pdf:
@@ -92,8 +91,8 @@ def read_pdf(
         qdamp: Gaussian damping of the resolution, in Å⁻¹.
         qbroad: Broadening of peaks with distance, in Å⁻¹.
         rmin: Start of the fitted range, in Å.
-        background: Terms of a smooth background that is fitted beside the structure, see `cbldm.physics.background`.
         rmax: End of the fitted range, in Å.
+        background: Terms of a smooth background that is fitted beside the structure, see `cbldm.physics.background`.
         r_unit: Unit of r (and of G, as its inverse square) in the file; by its label where None.
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad; it beats the header, an option beats it.
 
@@ -102,7 +101,7 @@ def read_pdf(
     """
     path = Path(path)
     where = repr(str(path))
-    data = _read_bytes(path, where)
+    data = read_bytes(path, "a PDF file")
     table = read_table(data, where)
     header = read_header(table.header)
     warnings = [*table.warnings, *header.warnings]
@@ -113,7 +112,7 @@ def read_pdf(
     }  # fmt: skip
     digest = hashlib.sha256(data).hexdigest()
     known = None if instrument is None else read_instrument(instrument)
-    return _build(curve, header, element, options, known, warnings, path.name, digest, table.dialect)
+    return _build(curve, header, element, options, known, warnings, printable(path.name), digest, table.dialect)
 
 
 def pdf_from_arrays(
@@ -127,8 +126,8 @@ def pdf_from_arrays(
     qdamp: float | None = None,
     qbroad: float | None = None,
     rmin: float | None = None,
-    background: int | None = None,
     rmax: float | None = None,
+    background: int | None = None,
     r_unit: Unit | None = None,
     instrument: str | Path | None = None,
 ) -> Pdf:
@@ -144,8 +143,8 @@ def pdf_from_arrays(
         qdamp: In Å⁻¹.
         qbroad: In Å⁻¹.
         rmin: In Å.
-        background: Number of terms.
         rmax: In Å.
+        background: Number of terms.
         r_unit: Unit of r and of G.
         instrument: As for `read_pdf`.
 
@@ -174,24 +173,11 @@ def pdf_from_arrays(
     return _build(curve, PdfHeader({}, None, ()), element, options, known, warnings, "", digest, "arrays")
 
 
-def _read_bytes(path: Path, where: str) -> bytes:
-    try:
-        if not path.is_file():
-            raise InputError(f"{where} is {'a folder' if path.is_dir() else 'not there'}; a PDF file is needed")
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise InputError(f"{where} has {size / 2**20:.0f} MiB; a PDF file has at most {MAX_BYTES // 2**20}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
-        raise InputError(f"{where} cannot be read: {reason}") from error
-
-
 def _column(values: ArrayLike, name: str) -> FloatArray:
     try:
-        array = np.asarray(values)
-        column = np.array(array, dtype=np.float64) if array.dtype.kind in "biufO" else None
-    except (TypeError, ValueError, OverflowError):
+        array = np.ma.asarray(values) if isinstance(values, np.ma.MaskedArray) else np.asarray(values)
+        column = np.ma.filled(array.astype(np.float64), np.nan) if array.dtype.kind in "biufO" else None
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor that requires a gradient
         column = None
     if column is None or column.ndim != 1:
         raise InputError(f"{name} must be a one-dimensional array of real numbers")

@@ -16,9 +16,11 @@ from cbldm.data.composition import parse_formula
 #: The numbers that are looked for.
 KEYS = ("qmin", "qmax", "qdamp", "qbroad", "rmin", "rmax")
 
-_PATH = re.compile(r"\b\w*(?:file|dir|path|title|folder)\w*\s*[=:].*", re.IGNORECASE)
-_ENTRY = re.compile(rf"(?<![\w./\\-])({'|'.join(KEYS)})(\s*[=:]\s*|\s*,\s*|\s+)(?=(\S*))", re.IGNORECASE)
+# The look-ahead and the possessive quantifier keep a long word from being gone through again and again.
+_PATH = re.compile(r"\b(?=\w*?(?:file|dir|path|title|folder))\w++\s*[=:].*", re.IGNORECASE)
+_ENTRY = re.compile(rf"(?<![\w./\\-])({'|'.join(KEYS)})(\s*[=:]\s*|\s*,\s*|\s+)(?=(\S{{0,64}}))", re.IGNORECASE)
 _VALUE = re.compile(r"([-+]?(?:\d+[.,]\d+|\d+\.?|\.\d+)(?:[eE][-+]?\d+)?)(?![\d/\\])")
+_PER_NM = re.compile(r"\s*[(\[]?(?:nm|1\s*/\s*nm)", re.IGNORECASE)
 _COMPOSITION = re.compile(r"(?<![\w./\\-])(?:composition|formula|element)\s*[=:]\s*(.*)", re.IGNORECASE)
 _COMPOSITION_END = re.compile(r"\s{2,}|\s+\w+\s*=|[;,#]")
 _TABLE = re.compile(r"^\W*(?:L\s+)?(?:element\s+relAtomNum|symbol\s+valence\s+fractions)\b", re.IGNORECASE)
@@ -55,20 +57,24 @@ def read_header(lines: Iterable[str]) -> PdfHeader:
 
 
 def _numbers(lines: list[str]) -> tuple[dict[str, float], list[str]]:
-    """The first value of each key; a later, different one or one that is no number gives a warning."""
+    """The first value of each key; a later, different one or one that is no number gives a warning for the key."""
     numbers: dict[str, float] = {}
-    warnings = []
+    warnings: dict[tuple[str, str], str] = {}
     for line in lines:
         for entry in _ENTRY.finditer(line):
             key, value = entry[1].lower(), _VALUE.match(entry[3])
             if value is None:
                 if "=" in entry[2] and entry[3]:
-                    warnings.append(f"the header's {key} is not a number and was not used")
+                    warnings[key, "value"] = f"the header's {key} is not a number and was not used"
                 continue
             number = float(value[1].replace(",", "."))
+            if key.startswith("q") and _PER_NM.match(line, entry.start(3) + value.end()):
+                number /= 10
+                warnings[key, "unit"] = f"the header's {key} was converted from nm⁻¹ to Å⁻¹"
             if number != numbers.setdefault(key, number):
-                warnings.append(f"the header gives {key} as {numbers[key]:g} and as {number:g}; the first was used")
-    return numbers, list(dict.fromkeys(warnings))
+                said = f"the header gives {key} as {numbers[key]:g} and as {number:g}; the first was used"
+                warnings.setdefault((key, "again"), said)
+    return numbers, list(warnings.values())
 
 
 def _composition(lines: list[str]) -> tuple[dict[str, float] | None, list[str]]:

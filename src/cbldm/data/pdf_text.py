@@ -23,11 +23,12 @@ from cbldm.types import FloatArray
 MAX_LINE = 4096
 #: Rows of numbers that a header without a ``start data`` line may hold before it ends.
 MAX_HEADER_ROWS = 10
+#: Lines above the table among which its labels are looked for.
+LABELS_ABOVE = 50
 #: Lines that decide whether a file has a decimal comma.
 SAMPLE = 5000
 
 _MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
@@ -36,9 +37,13 @@ _MARKS = (
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 _START = re.compile(r"\s*#+\s*start\s+data\b", re.IGNORECASE)
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?")
-_COMMA_NUMBER = re.compile(r"[-+]?\d+(?:,\d+)?(?:[eEdD][-+]?\d+)?")
+_COMMA_NUMBER = re.compile(r"[-+]?(?:\d+(?:,\d+)?|,\d+)(?:[eEdD][-+]?\d+)?")
 _NOT_A_NUMBER = re.compile(r"|[-+]?(?:nan|inf(?:inity)?)|n/?a|--|\*+|[-+]?1\.#\w+", re.IGNORECASE)
-_LABEL_GAP = re.compile(r"\s+(?=[(\[])")
+_COMMENT = "#%!"
+_TRAILING = re.compile(r"\s[#%!].*")
+_QUOTED_GAP = re.compile(r'" *[,;\t] *"')
+# Without the look-behind and the possessive quantifier a long blank would be gone through from each of its places.
+_LABEL_GAP = re.compile(r"(?<!\s)\s++(?=[(\[])")
 _LABEL_SPLIT = re.compile(r"[\s,;]+")
 
 #: Meaning of a column by its label, first match first. ``g`` is the observed G(r) unless ``gdiff`` is there too.
@@ -53,7 +58,8 @@ _ROLES = (
     ("g", re.compile(r"g.*|y|pdf")),
 )
 
-#: Programs by what they leave in the header, first match first.
+#: Programs by what they leave in the header, first match first. Blanks that a pattern repeats are not those of a line's
+#: end, or a long header of ``#`` alone would take forever.
 _DIALECTS = tuple(
     (name, re.compile(pattern, re.IGNORECASE | re.MULTILINE))
     for name, pattern in (
@@ -62,11 +68,11 @@ _DIALECTS = tuple(
         ("PDFgetXgui", r"PDFgetXgui configuration"),
         ("PDFgetX3", r"\bversion\s*=\s*(?:diffpy\.)?pdfget[xns]"),
         ("PDFgetX2", r"get_xpdf"),
-        ("PDFgetN", r"pdf from pdfgetn|^[#\s]*run information\s+runcorrection"),
+        ("PDFgetN", r"pdf from pdfgetn|^[# \t]*run information[ \t]+runcorrection"),
         ("PDFgui", r"^#+\s*pdfgui"),
         ("Mantid", r"pdf from mantid|^#comment:\s*neutron"),
         ("NOMAD", r"^#\s*comment:\s*(?:neutron|x-?ray)"),
-        ("srfit", r"^#?\s*x\s+ycalc\s+y\b"),
+        ("srfit", r"^#?[ \t]*x[ \t]+ycalc[ \t]+y\b"),
     )
 )
 
@@ -111,12 +117,13 @@ def read_table(data: bytes, where: str) -> PdfTable:
     """
     lines = re.split(r"\r\n|\r|\n", decode(data, where).replace("\N{MINUS SIGN}", "-"))
     parse = _row_parser(lines)
-    start = max((i for i, line in enumerate(lines) if _START.match(line[:80])), default=None)
-    found = _find_rows(lines, parse, -1 if start is None else start, where)
+    starts = [i for i, line in enumerate(lines) if _START.match(line[:80])]
+    found = _find_rows(lines, parse, starts[-1] if starts else -1, where)
+    blocks = (f"the file has {len(starts)} lines 'start data'; what follows the last was read",) if starts[1:] else ()
     first = int(found.lines[0])
     table_lines = set(found.lines.tolist())
     header = tuple(line[:MAX_LINE] for i, line in enumerate(lines, 1) if i not in table_lines and line.strip())
-    labels = _labels([line[:MAX_LINE] for line in lines[: first - 1] if line.strip()][-3:])
+    labels = _labels([line[:MAX_LINE] for line in lines[: first - 1] if line.strip()], found.rows.shape[1])
     return PdfTable(
         header=header,
         roles=tuple(_role(label) for label in labels[: found.rows.shape[1]]),
@@ -124,7 +131,7 @@ def read_table(data: bytes, where: str) -> PdfTable:
         rows=found.rows,
         lines=found.lines,
         dialect=_dialect("\n".join(header)),
-        warnings=found.warnings,
+        warnings=blocks + found.warnings,
     )
 
 
@@ -140,6 +147,7 @@ def decode(data: bytes, where: str) -> str:
     """
     if not data.strip():
         raise InputError(f"{where} is empty; a PDF file holds two or more columns of numbers, r and G(r)")
+    data = data.removeprefix(codecs.BOM_UTF8)
     for encoding in _encodings(data):
         try:
             text = data.decode(encoding)
@@ -175,11 +183,19 @@ def _find_rows(lines: list[str], parse: Callable[[str], list[float] | None], sta
     A line among the rows that is neither a row nor a comment is an error: to skip it would be to lose data silently.
     """
     values, numbers = array("d"), array("q")
-    n_columns, bad, skipped = 0, 0, 0
+    n_columns, bad, skipped, hidden = 0, 0, 0, 0
     for number, line in enumerate(lines[start + 1 :], start + 2):
-        if not line.strip() or line.lstrip()[0] in "#%!":
+        if not (text := line.strip()):
             continue
-        row = parse(line) if len(line) <= MAX_LINE else None
+        comment = text[0] in _COMMENT
+        row = parse(text.lstrip(_COMMENT) if comment else text) if len(line) <= MAX_LINE else None
+        if comment and numbers:
+            hidden += row is not None and len(row) == n_columns
+            # Labels begin a table: the few rows above them belong to the header.
+            if start < 0 and len(numbers) <= MAX_HEADER_ROWS and _labels([line], n_columns):
+                bad = bad or number
+        if comment:
+            continue
         if row is None:
             bad = bad or (number if numbers else 0)
             continue
@@ -187,7 +203,7 @@ def _find_rows(lines: list[str], parse: Callable[[str], list[float] | None], sta
             if start >= 0 or len(numbers) > MAX_HEADER_ROWS:
                 break
             skipped += len(numbers)
-            values, numbers, bad = array("d"), array("q"), 0
+            values, numbers, bad, hidden = array("d"), array("q"), 0, 0
         n_columns = n_columns if numbers else len(row)
         if len(row) != n_columns:
             raise InputError(f"{where}, line {number}: {len(row)} columns where the rows above have {n_columns}")
@@ -197,9 +213,11 @@ def _find_rows(lines: list[str], parse: Callable[[str], list[float] | None], sta
         raise InputError(f"{where}, line {bad}: not a row of numbers, but it stands among or after the rows of data")
     if not numbers:
         raise InputError(f"{where} holds no rows of numbers; a PDF file holds two or more columns, r and G(r)")
-    warnings = (f"{skipped} rows of numbers above line {numbers[0]} were taken as header",) if skipped else ()
+    warnings = [f"{skipped} rows of numbers above line {numbers[0]} were taken as header"] if skipped else []
+    if hidden:
+        warnings.append(f"{hidden} rows of numbers behind a comment sign among the data were left out")
     table = np.frombuffer(values, dtype=np.float64).reshape(len(numbers), n_columns)
-    return _Rows(table, np.frombuffer(numbers, dtype=np.int64), warnings)
+    return _Rows(table, np.frombuffer(numbers, dtype=np.int64), tuple(warnings))
 
 
 def _row_parser(lines: list[str]) -> Callable[[str], list[float] | None]:
@@ -211,18 +229,26 @@ def _row_parser(lines: list[str]) -> Callable[[str], list[float] | None]:
 
 
 def _has_decimal_comma(line: str) -> bool:
-    cells = re.split(r"\s*;\s*|\s+", line.strip())
-    return len(cells) > 1 and all(_COMMA_NUMBER.fullmatch(cell) for cell in cells)
+    cells = re.split(r"\s*;\s*|\s+", _bare(line))
+    cells = cells[:-1] if not cells[-1] else cells  # a separator at the end of the line
+    return len(cells) > 1 and all(_COMMA_NUMBER.fullmatch(cell) or _NOT_A_NUMBER.fullmatch(cell) for cell in cells)
+
+
+def _bare(line: str) -> str:
+    """A row without quotes around its cells and without a comment at its end."""
+    if '"' in line:
+        line = _QUOTED_GAP.sub(";", line).replace('"', "")
+    return _TRAILING.sub("", line).strip()
 
 
 def _parse_point_row(line: str) -> list[float] | None:
     """Numbers of a row with decimal points, its cells apart by blanks, commas or semicolons."""
-    return _numbers(re.split(r"\s*[,;]\s*|\s+", line.replace('"', "").strip()))
+    return _numbers(re.split(r"\s*[,;]\s*|\s+", _bare(line)))
 
 
 def _parse_comma_row(line: str) -> list[float] | None:
     """Numbers of a row with decimal commas, its cells apart by blanks or semicolons."""
-    return _numbers(re.split(r"\s*;\s*|\s+", line.replace('"', "").replace(",", ".").strip()))
+    return _numbers(re.split(r"\s*;\s*|\s+", _bare(line).replace(",", ".")))
 
 
 def _numbers(cells: list[str]) -> list[float] | None:
@@ -243,12 +269,17 @@ def _numbers(cells: list[str]) -> list[float] | None:
     return row
 
 
-def _labels(candidates: list[str]) -> list[str]:
-    """Column labels in lower case from the last of the lines that begins with the name of an abscissa."""
-    for line in reversed(candidates):
+def _labels(lines: list[str], n_columns: int) -> list[str]:
+    """Column labels in lower case from the last of the lines above a table that begins with the name of an abscissa.
+
+    Right above the table that is enough; farther up, a line counts that names every column, the observed G among them.
+    """
+    for distance, line in enumerate(reversed(lines[-LABELS_ABOVE:])):
         text = _LABEL_GAP.sub("", re.sub(r"^[\s#%!]*(?:L\s+)?", "", line.replace('"', "")))
         labels = [label for label in _LABEL_SPLIT.split(text.strip().lower()) if label]
-        if len(labels) > 1 and _role(labels[0]) in ("r", "q"):
+        roles = [_role(label) for label in labels]
+        whole = len(labels) == n_columns and bool({"g", "gobs", "gdiff"} & set(roles))
+        if len(labels) > 1 and roles[0] in ("r", "q") and (distance < 3 or whole):
             return labels
     return []
 

@@ -23,6 +23,7 @@ from ase.spacegroup.spacegroup import SpacegroupError
 from numpy.typing import ArrayLike
 from scipy.spatial import cKDTree
 
+from cbldm.data.file_bytes import check_file
 from cbldm.errors import InputError
 from cbldm.types import Fit, FloatArray
 
@@ -148,8 +149,7 @@ def read_structure(path: str | Path) -> Atoms:
     """
     path = Path(path)
     where = repr(str(path))
-    if not path.is_file():
-        raise InputError(f"{where} is {'a folder' if path.is_dir() else 'not there'}; a structure file is needed")
+    check_file(path, "a structure file")
     try:
         # ASE warns of cells and symmetry; what matters of a cluster is checked below.
         with warnings.catch_warnings():
