@@ -54,7 +54,7 @@ def test_schema(solution):
     content = results(solution)
     assert list(content) == [
         "schema_version", "cbldm_version", "input", "model", "seed", "device", "seconds", "estimates", "rejected",
-        "warnings", "ambiguity", "candidates",
+        "warnings", "flags", "ambiguity", "candidates",
     ]  # fmt: skip
     assert content["input"]["qmax"] == {"value": 22.0, "source": "option"}
     assert {"rank", "file", "source", "n_atoms", "motif", "diameter_A", "rw", "scale", "stretch", "uiso_A2",

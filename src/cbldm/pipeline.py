@@ -19,7 +19,7 @@ from cbldm.data.nests import MOST as LARGEST
 from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
 from cbldm.data.pdf_settings import require_element
 from cbldm.errors import InputError
-from cbldm.first_peak import expected_dnn, first_peak
+from cbldm.first_peak import first_peak
 from cbldm.geometry.frames import frame
 from cbldm.geometry.laplacian import recover_from_affinity, recover_from_distances
 from cbldm.geometry.matrices import DISTANCE_UNIT
@@ -36,6 +36,7 @@ from cbldm.refine import FittedStructure, check_structure, fit_parameters
 from cbldm.search.explore import explore
 from cbldm.target import background_of, fit_range
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
+from cbldm.unfamiliar import SizeLimit, flags_of_data, flags_of_fits
 
 #: What each source holds, in words: an evaluation that says so cannot be taken for one of another library.
 SOURCES: dict[str, str] = {
@@ -71,10 +72,6 @@ QDAMP_DOUBT = (
 )
 #: Largest structure whose positions are refined: time and memory grow with the third and second power of its size.
 REFINED_TO = 400
-#: Share of the largest size of a source from which a particle may be larger.
-NEAR_LIMIT = 0.95
-#: A first peak this far from the element's own distance is worth a warning.
-ODD_DNN = 0.06
 
 
 @dataclass
@@ -149,12 +146,6 @@ def solve(
         device = chosen.torch_device
         warnings = list(pdf.warnings)
         dnn = first_peak(pdf)
-        expected = expected_dnn(symbol)
-        if expected is not None and abs(dnn / expected - 1) > ODD_DNN:
-            warnings.append(
-                f"the first peak is at {dnn:.2f} Å, but neighbours in bulk {symbol} are {expected:.2f} Å apart: "
-                "check the element and the unit of r"
-            )
         if chosen.fit_qdamp:
             warnings.append(QDAMP_DOUBT)
         generative = chosen.source in MODEL_SOURCES
@@ -183,6 +174,7 @@ def solve(
         refined = _refine(pdf, best, dnn, chosen, device, rejected)
     with clock.stage("rank"):
         candidates = _ranked(pdf, refined, symbol, chosen.candidates)
+        flags = [*flags_of_data(pdf, dnn), *flags_of_fits(pdf, candidates, _limit(model, chosen.source))]
     if (n_rigid := sum(candidate.n_atoms > REFINED_TO for candidate in candidates)) > 0:
         warnings.append(
             f"positions were not refined for {n_rigid} of {len(candidates)} candidates, which have more than "
@@ -192,10 +184,10 @@ def solve(
         warnings.append("no sound structure was found: see the rejected counts, and try other options")
     elif len(candidates) < chosen.candidates:
         warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
-    warnings += _doubts(candidates, model, chosen.source)
+    warnings += [flag.text for flag in flags]
     clock.seconds["total"] = time.perf_counter() - begin
     return Solution(
-        pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw
+        pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw, flags
     )
 
 
@@ -421,19 +413,12 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
     return candidates
 
 
-def _doubts(candidates: Sequence[Candidate], model: CbLdm | None, source: Source) -> list[str]:
-    """What a careful user should know of the answer as a whole."""
-    doubts = []
-    if candidates and model is not None and min(c.rw for c in candidates) > 0.35:
-        doubts.append("no candidate fits well (Rw above 0.35): the sample may be outside what the model was trained on")
-    if candidates:
-        name, limit = (
-            ("model", model.config.n_max) if model is not None and source == "cbldm" else
-            ("library", 256 if source == "textbook" else LARGEST)
-        )  # fmt: skip
-        if candidates[0].n_atoms > NEAR_LIMIT * limit:
-            advice = "" if limit == LARGEST else f"; --source all knows particles up to {LARGEST} atoms"
-            doubts.append(
-                f"the best candidate is near the {name}'s limit of {limit} atoms: the particle may be larger{advice}"
-            )
-    return doubts
+def _limit(model: CbLdm | None, source: Source) -> SizeLimit:
+    """The largest particle that the source knows, and what to do about a larger one."""
+    if model is not None and source == "cbldm":
+        limit = SizeLimit("model", model.config.n_max)
+    else:
+        limit = SizeLimit("library", 256 if source == "textbook" else LARGEST)
+    if limit.n_atoms < LARGEST:
+        return limit._replace(advice=f"; --source all knows particles up to {LARGEST} atoms")
+    return limit

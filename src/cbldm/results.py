@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tempfile
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ def results(solution: Solution) -> dict[str, Any]:
         "estimates": dict(solution.estimates),
         "rejected": dict(solution.rejected),
         "warnings": list(solution.warnings),
+        "flags": [asdict(flag) | {"value": round(flag.value, 4)} for flag in solution.flags],
         "ambiguity": _ambiguity(solution),
         "candidates": [_entry(candidate) for candidate in solution.candidates],
     }

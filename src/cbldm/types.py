@@ -213,6 +213,23 @@ class Candidate:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """A sign that the sample is not one cluster of one element as the settings say.
+
+    Attributes:
+        kind: For example ``misfit`` or ``unit of r``.
+        text: One line: what was seen, and what the user can do.
+        value: What was measured.
+        limit: What it was compared with.
+    """
+
+    kind: str
+    text: str
+    value: float
+    limit: float
+
+
+@dataclass(frozen=True)
 class Solution:
     """Everything that `solve` found, and how.
 
@@ -228,6 +245,7 @@ class Solution:
         estimates: What was read from the data before sampling: ``dnn`` (Å), ``n_atoms`` and ``motif`` distributions.
         raw: Positions (n_atoms, 3) in Å of samples as the network drew them, before moves and refinement, those that
             fit best first; empty where no model was used.
+        flags: Signs that the sample is unfamiliar; their lines are among the warnings.
     """
 
     pdf: Pdf
@@ -240,3 +258,4 @@ class Solution:
     seconds: Mapping[str, float]
     estimates: Mapping[str, Any]
     raw: Sequence[FloatArray] = ()
+    flags: Sequence[Flag] = ()
