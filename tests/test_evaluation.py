@@ -15,6 +15,7 @@ from cbldm.data.evaluation_sets import KINDS, CaseKey, case_keys, make_case, sim
 from cbldm.errors import CbldmError, InputError
 from cbldm.evaluation import evaluate
 from cbldm.geometry.motif import name_motif
+from cbldm.report.evaluation_tables import calibration_table, score_table
 from cbldm.scores import compare_to_truth
 from cbldm.target import fit_range
 from cbldm.types import Candidate, Fit, Solution
@@ -45,17 +46,17 @@ class Oracle:
         self.calls += 1
         case, ideal = self.truths[pdf.sha256]
         candidates = [
-            candidate(change(case.positions), case.element, Fit(*fit_range(pdf), ideal), rank)
+            candidate(change(case.positions), case.element, Fit(*fit_range(pdf), ideal), rank, 1 / len(self.changes))
             for rank, change in enumerate(self.changes, start=1)
         ]
         raw = [change(case.positions) for change in self.raw]
         return Solution(pdf, candidates, {"overlapping atoms": 3}, [], {}, 0, "cpu", {}, {}, raw)
 
 
-def candidate(positions, element="Pt", fit=None, rank=1):
+def candidate(positions, element="Pt", fit=None, rank=1, weight=1.0):
     fit = fit or Fit(*np.ones((3, 20)))
     atoms = Atoms(f"{element}{len(positions)}", positions=positions)
-    return Candidate(rank, atoms, name_motif(positions), "cbldm", fit, {}, 0.0, 0.0, None)
+    return Candidate(rank, atoms, name_motif(positions), "cbldm", fit, {}, 0.0, 0.0, None, weight)
 
 
 def moved(positions):
@@ -67,6 +68,10 @@ def moved(positions):
 
 def short_of_two(positions):
     return positions[np.argsort(np.linalg.norm(positions - positions.mean(axis=0), axis=1))[:-2]]
+
+
+def half(positions):
+    return positions[np.argsort(positions[:, 0])[: len(positions) // 2]]
 
 
 def run(solve, floors=FLOORS, limit=LIMIT, **options):
@@ -103,6 +108,18 @@ def test_missing_atoms_cost_the_count_but_little_f1(truths):
         assert first.f1 == pytest.approx(2 * first.n_atoms / (2 * first.n_atoms + 2))
         assert first.count_within_5 == (first.n_atoms_true >= 40)
         assert second.rmsd < 1e-6
+
+
+def test_what_was_stated_is_held_against_the_truth(truths):
+    report = run(Oracle(truths, short_of_two, moved))
+    row = report.rows[-1]
+    assert row.motif_error == pytest.approx(0), "the motif was right, and certain"
+    assert [(one.n, one.right) for one in row.motif_bins] == [(LIMIT, 1.0)]
+    assert set(row.n_atoms_covered) == set(row.n_atoms_width) == {0.5, 0.8, 0.95}
+    assert row.n_atoms_covered[0.95] == 1
+    assert row.n_atoms_width[0.5] <= row.n_atoms_width[0.8] <= row.n_atoms_width[0.95] < 1
+    assert (row.equivalents, row.truth_in_equivalents) == (2, 1)
+    assert run(Oracle(truths, half)).rows[-1].truth_in_equivalents == 0
 
 
 def test_only_ten_candidates_count(truths):
@@ -197,9 +214,11 @@ def test_report_reads_as_json_and_as_a_table(truths):
     assert told["rows"][-1]["category"] == "all"
     assert told["cases"][0]["truth"] == make_case(CaseKey("offlibrary", 0, "off-centre", 0)).describe()
     file = StringIO()
-    Console(width=160, file=file).print(report.table())
+    Console(width=160, file=file).print(score_table(told))
+    Console(width=120, file=file).print(calibration_table(told))
     text = file.getvalue()
-    assert "…" not in text, "the table fits"
+    assert "…" not in text, "the tables fit"
+    assert "N in 95 %" in text
     assert "offlibrary (seed 0) oracle" in text
     assert "0 / 100" in text
     assert all(kind in text for kind in set(KINDS) - {"relaxed"})
@@ -235,7 +254,9 @@ def test_command_writes_report_and_picture_and_goes_on(tmp_path, monkeypatch):
     words = ["evaluate", "offlibrary", "--source", "textbook", "--limit", "2", "--out", str(tmp_path), "--quiet"]
     result = CliRunner().invoke(app, [*words, "--floor", "0", "--floor", "0.1"], catch_exceptions=False)
     assert (result.exit_code, oracle.calls) == (0, 4)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["cases.jsonl", "report.json", "report.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("calibration.png", "cases.jsonl", "report.json", "report.png")
+    ]
 
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert (result.exit_code, oracle.calls) == (0, 8), "only the two other floors were left"

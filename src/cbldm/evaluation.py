@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from cbldm.ambiguity import summarise
 from cbldm.data.evaluation_sets import Case, CaseKey, case_keys, make_case, simulate_case
 from cbldm.errors import CbldmError, InputError
 from cbldm.metrics import rw
 from cbldm.scores import BEST_OF, N_RAW, CaseResult, Comparison, Overlap, Report, compare_to_truth, overlap
-from cbldm.types import Candidate, FloatArray, Pdf, Solution
 from cbldm.target import fit_range
+from cbldm.types import Candidate, FloatArray, Pdf, Solution
 
 #: Told how many runs are done, and of how many.
 Progress = Callable[[int, int], None]
@@ -95,6 +96,7 @@ def _run(case: Case, floor: float, solve: Callable[[Pdf], Solution], solver: str
     except CbldmError as problem:
         error = str(problem)
     seconds = time.perf_counter() - begin
+    said = summarise(candidates) if candidates else None
     return CaseResult(
         case=case.key.id,
         floor=floor,
@@ -106,6 +108,8 @@ def _run(case: Case, floor: float, solve: Callable[[Pdf], Solution], solver: str
         raw=[overlap(case.positions, positions) for positions in raw[:N_RAW]],
         rejected=dict(rejected),
         seconds=seconds,
+        motif_said={} if said is None else dict(said.motif),
+        n_atoms_said=[] if said is None else [(level, *ends) for level, ends in said.n_atoms.items()],
         error=error,
     )
 
@@ -130,7 +134,8 @@ def _read(path: Path, solver: str) -> dict[tuple[str, float], CaseResult]:
             fields = json.loads(line)
             found = [Comparison(**entry) for entry in fields["found"]]
             raw = [Overlap(**entry) for entry in fields["raw"]]
-            result = CaseResult(**{**fields, "found": found, "raw": raw})
+            said = [(level, low, high) for level, low, high in fields["n_atoms_said"]]
+            result = CaseResult(**{**fields, "found": found, "raw": raw, "n_atoms_said": said})
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(f"{where}, line {number} is no result of an evaluation; use another folder") from error
         if result.solver != solver:

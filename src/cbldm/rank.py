@@ -19,6 +19,9 @@ from cbldm.types import FloatArray, Pdf
 SMALLEST_NOISE = 0.003
 #: Vuong's z from which one structure fits worse than another one, and not by chance: 5 % on one side.
 WORSE = 1.645
+#: Nats of `scores` that lower the weight by a factor of e. Scores count as if noise were white and every structure had
+#: been looked at, which makes them too sure by this factor: `benchmarks/fit_posterior.py`, on the validation split.
+TEMPERATURE = 12.0
 #: Share of the largest possible difference of sorted distances up to which unlike bonds may still be noise.
 ALIKE = 0.3
 
@@ -30,7 +33,7 @@ class Ranked:
     Attributes:
         index: Which of the given fits it is.
         score: Negative log posterior in nats above that of rank 1.
-        weight: Posterior probability among the ranked ones.
+        weight: Posterior probability among the ranked ones, calibrated by `TEMPERATURE`.
         group: 1 for all that fit as well as rank 1, 2 for those that fit as well as the best of the rest, and so on.
         rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.
     """
@@ -179,7 +182,7 @@ def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -
     values = scores(pdf, fitted)
     order = np.argsort(values, kind="stable").tolist()[:most]
     first = fitted[order[0]].positions
-    weights = np.exp(values[order[0]] - values[order])
+    weights = np.exp((values[order[0]] - values[order]) / TEMPERATURE)
     groups = equivalents(pdf, [fitted[index] for index in order])
 
     def distance(index: int) -> float | None:

@@ -8,10 +8,10 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from cbldm.geometry.motif import name_motif
 from cbldm.metrics import f1, rmsd
+from cbldm.reliability import Bin, calibration_error, reliability
 from cbldm.types import Candidate, FloatArray
 
 #: An atom count this near the true one, as a share of it, is nearly right.
@@ -20,6 +20,8 @@ NEARLY = 0.05
 RIGHT_RMSD = 0.1
 #: Candidates that "best of" looks at, and raw samples that are compared with the truth.
 BEST_OF, N_RAW = 10, 3
+#: F1 from which a structure stands for the truth.
+SAME_F1 = 0.95
 #: Name of the category that holds all cases.
 ALL = "all"
 
@@ -64,11 +66,15 @@ class Comparison(Overlap):
         motif_true: Motif of the truth.
         motif: Motif of the candidate.
         rw: Agreement factor of the candidate's fit.
+        weight: Posterior probability of the candidate.
+        group: Of fits that the data cannot tell apart; 1 holds rank 1.
     """
 
     motif_true: str
     motif: str
     rw: float
+    weight: float
+    group: int
 
 
 def overlap(positions_true: FloatArray, positions: FloatArray) -> Overlap:
@@ -116,6 +122,8 @@ def compare_to_truth(positions_true: FloatArray, candidate: Candidate) -> Compar
         motif_true=name_motif(positions_true),
         motif=candidate.motif,
         rw=candidate.rw,
+        weight=candidate.weight,
+        group=candidate.group,
     )
 
 
@@ -135,6 +143,8 @@ class CaseResult:
             nothing was drawn.
         rejected: Samples that the solver did not show, by reason.
         seconds: Wall clock of the solver.
+        motif_said: Probability of each motif that the solver stated; none where it found nothing.
+        n_atoms_said: Ranges of the atom count that the solver stated: probability, lowest and highest count.
         error: Message of a solver that gave up; empty otherwise.
     """
 
@@ -148,7 +158,22 @@ class CaseResult:
     raw: Sequence[Overlap]
     rejected: Mapping[str, int]
     seconds: float
+    motif_said: Mapping[str, float]
+    n_atoms_said: Sequence[tuple[float, int, int]]
     error: str = ""
+
+    @property
+    def motif_bet(self) -> tuple[float, bool] | None:
+        """Probability of the likeliest motif, and whether it was right; None where nothing was found."""
+        if not self.motif_said:
+            return None
+        name = max(self.motif_said, key=self.motif_said.__getitem__)
+        return self.motif_said[name], name == self.truth["motif"]
+
+    @property
+    def truth_in_equivalents(self) -> bool:
+        """Whether one of the candidates that fit as well as rank 1 stands for the truth."""
+        return any(candidate.group == 1 and candidate.f1 >= SAME_F1 for candidate in self.found)
 
 
 @dataclass(frozen=True)
@@ -180,6 +205,12 @@ class Row:
         rw_above_floor: Median of Rw minus ``rw_truth`` of rank 1; None where no run has a candidate.
         rejected: Mean number of rejected samples.
         seconds: Mean wall clock per PDF.
+        motif_bins: Stated probabilities of the likeliest motif, and how often it was right.
+        motif_error: Expected calibration error of these; None where no run has a candidate.
+        n_atoms_covered: Share of runs whose stated range holds the true atom count, for each stated probability.
+        n_atoms_width: Median width of the range at each stated probability, as a share of the true count.
+        equivalents: Mean number of candidates that fit as well as rank 1, itself included.
+        truth_in_equivalents: Share of runs in which one of these stands for the truth (F1 of 0.95 and more).
     """
 
     category: str
@@ -204,6 +235,12 @@ class Row:
     rw_above_floor: float | None
     rejected: float
     seconds: float
+    motif_bins: Sequence[Bin]
+    motif_error: float | None
+    n_atoms_covered: Mapping[float, float]
+    n_atoms_width: Mapping[float, float]
+    equivalents: float
+    truth_in_equivalents: float
 
 
 @dataclass(frozen=True)
@@ -244,45 +281,14 @@ class Report:
             "cases": [asdict(result) for result in self.results],
         }
 
-    def table(self) -> Table:
-        """The scores for the terminal."""
-        table = Table(
-            title=f"{self.set_name} (seed {self.seed}) {self.solver}".rstrip(),
-            caption="shares in %; a / b: rank 1 / best of 10; raw: the sample that fits best as the network drew it",
-        )
-        for name in ("floor", "category"):
-            table.add_column(name)
-        numbers = (
-            *("PDFs", "N exact", "N ±5 %", "RMSD < 0.1 Å", "F1", "raw N ±5 %", "raw F1"),
-            *("motif", "Rw", "Rw − floor", "rejected", "s / PDF"),
-        )
-        for name in numbers:
-            table.add_column(name, justify="right")
-        for row in self.rows:
-            table.add_row(
-                f"{row.floor:g}",
-                row.category,
-                str(row.n_cases),
-                f"{100 * row.count_exact:.0f} / {100 * row.count_exact_best:.0f}",
-                f"{100 * row.count_within_5:.0f} / {100 * row.count_within_5_best:.0f}",
-                f"{100 * row.rmsd_below_01:.0f} / {100 * row.rmsd_below_01_best:.0f}",
-                f"{row.f1:.3f} / {row.f1_best:.3f}",
-                "-" if row.raw_count_within_5 is None else f"{100 * row.raw_count_within_5:.0f}",
-                "-" if row.raw_f1 is None else f"{row.raw_f1:.3f}",
-                f"{100 * row.motif:.0f}",
-                "-" if row.rw is None else f"{row.rw:.3f}",
-                "-" if row.rw_above_floor is None else f"{row.rw_above_floor:+.3f}",
-                f"{row.rejected:.1f}",
-                f"{row.seconds:.1f}",
-                end_section=row.category == ALL,
-            )
-        return table
-
 
 def _score(category: str, floor: float, results: Sequence[CaseResult]) -> Row:
     first = [result.found[0] for result in results if result.found]
     above = [result.found[0].rw - result.rw_truth for result in results if result.found]
     raw = [result.raw[0] for result in results if result.raw]
+    bets = [result.motif_bet for result in results if result.motif_bet is not None]
+    bins = reliability([said for said, _ in bets], [right for _, right in bets])
+    stated = sorted({level for result in results for level, _, _ in result.n_atoms_said})
 
     def share(values: Iterable[float]) -> float:
         return sum(values) / len(results)
@@ -313,4 +319,26 @@ def _score(category: str, floor: float, results: Sequence[CaseResult]) -> Row:
         rw_above_floor=median(above) if above else None,
         rejected=share(sum(result.rejected.values()) for result in results),
         seconds=share(result.seconds for result in results),
+        motif_bins=bins,
+        motif_error=calibration_error(bins) if bins else None,
+        n_atoms_covered={level: share(_inside(result, level) for result in results) for level in stated},
+        n_atoms_width={level: median(_widths(results, level)) for level in stated},
+        equivalents=share(sum(c.group == 1 for c in result.found) for result in results),
+        truth_in_equivalents=share(result.truth_in_equivalents for result in results),
     )
+
+
+def _inside(result: CaseResult, level: float) -> bool:
+    """Whether the range of a level holds the true atom count."""
+    n_atoms = result.truth["n_atoms"]
+    return any(said == level and low <= n_atoms <= high for said, low, high in result.n_atoms_said)
+
+
+def _widths(results: Sequence[CaseResult], level: float) -> list[float]:
+    """Numbers of atom counts in the ranges of a level, as shares of the true count."""
+    return [
+        (high - low + 1) / result.truth["n_atoms"]
+        for result in results
+        for said, low, high in result.n_atoms_said
+        if said == level
+    ]

@@ -49,10 +49,10 @@ def large() -> list[Case]:
     return [make_case(key) for key in case_keys("large", len(KINDS))]
 
 
-def check_disjoint(cases):
+def check_disjoint(cases, split="test"):
     hashes = [shape_hash(case.cluster.positions) for case in cases]
-    assert all(in_split(shape, "test") for shape in hashes)
-    assert not any(in_split(shape, split) for shape in hashes for split in ("train", "validation"))
+    assert all(in_split(shape, split) for shape in hashes)
+    assert not any(in_split(shape, other) for shape in hashes for other in {"train", "validation", "test"} - {split})
     assert len(set(hashes)) == len(hashes), "every shape once"
 
 
@@ -78,13 +78,19 @@ def test_textbook_is_the_test_share_of_the_library(textbook):
     assert families == expected
 
 
-@pytest.mark.parametrize(("name", "least"), [("offlibrary", 300), ("large", 50)])
+@pytest.mark.parametrize(("name", "least"), [("offlibrary", 300), ("large", 50), ("validation", 300)])
 def test_kinds_are_balanced_from_the_beginning(name, least):
     keys = case_keys(name)
     assert len(keys) >= least
     assert Counter(key.category for key in keys) == dict.fromkeys(KINDS, CASES_PER_KIND[name])
     assert Counter(key.category for key in keys[:21]) == dict.fromkeys(KINDS, 3)
     assert len({key.id for key in keys}) == len(keys)
+
+
+def test_what_is_tuned_is_tuned_on_shapes_of_its_own():
+    cases = [make_case(key) for key in case_keys("validation", len(KINDS))]
+    check_disjoint(cases, "validation")
+    check_off_library(cases)
 
 
 def test_offlibrary_is_unseen_and_off_the_library(offlibrary):
@@ -211,7 +217,7 @@ def test_noise_is_at_its_floor(offlibrary):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("moon",), "no evaluation set 'moon'; allowed are textbook, offlibrary, large, seen"),
+        (("moon",), "no evaluation set 'moon'; allowed are textbook, offlibrary, large, seen, validation"),
         (("textbook", 0), "limit is 0; allowed are 1 and more"),
         (("textbook", 1, -1), "seed is -1; allowed are 0 and more"),
     ],

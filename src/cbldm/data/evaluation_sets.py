@@ -3,15 +3,16 @@
 ``seen`` is that one: textbook shapes of the training split, to see that what was learnt is there. ``textbook`` holds
 the test shapes of the seven families. ``offlibrary`` holds equally many of seven kinds of cluster that are in no
 enumeration: cuts off the centre, faults, twins, defects, decahedra, icosahedra with an incomplete shell, and surfaces
-relaxed by EMT. ``large`` holds the same kinds beyond the sizes that are trained on. A case is made from its key alone,
-so a set never has to be made as a whole.
+relaxed by EMT. ``large`` holds the same kinds beyond the sizes that are trained on. ``validation`` is made as
+``offlibrary`` is, of the validation split: what is tuned, is tuned there. A case is made from its key alone, so a set
+never has to be made as a whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import islice, product
 from typing import Any
 from zlib import crc32
@@ -34,17 +35,19 @@ from cbldm.geometry.motif import name_motif
 from cbldm.physics.fast import fast_gr
 from cbldm.types import MOTIFS, Cluster, FloatArray, Instrument, Pdf
 
-SETS = ("textbook", "offlibrary", "large", "seen")
+SETS = ("textbook", "offlibrary", "large", "seen", "validation")
 #: The sets of textbook shapes, with the split that each is from.
 TEXTBOOK_SPLIT: dict[str, Split] = {"textbook": "test", "seen": "train"}
-#: The kinds of ``offlibrary`` and ``large``; those of the textbook sets are the families.
+#: The other sets, with theirs.
+KINDS_SPLIT: dict[str, Split] = {"offlibrary": "test", "large": "test", "validation": "validation"}
+#: The kinds of these; those of the textbook sets are the families.
 KINDS = ("off-centre", "fault", "twin", "defects", "decahedron", "icosahedron", "relaxed")
 #: Cases of each kind.
-CASES_PER_KIND = {"offlibrary": 45, "large": 8}
+CASES_PER_KIND = {"offlibrary": 45, "large": 8, "validation": 45}
 #: Atom counts, and the number of equal strata of them that consecutive cases of a kind go through.
 TEXTBOOK_SIZES = (5, 256)
-SIZES = {"offlibrary": (20, 256), "large": (257, 1000)}
-N_STRATA = {"offlibrary": 5, "large": 4}
+SIZES = {"offlibrary": (20, 256), "large": (257, 1000), "validation": (20, 256)}
+N_STRATA = {"offlibrary": 5, "large": 4, "validation": 5}
 #: Largest cluster that is relaxed by EMT.
 MOST_RELAXED = 500
 #: Motifs of the cuts off the centre (the lattices that metals have) and of the clusters that EMT relaxes.
@@ -140,7 +143,7 @@ class Case:
 def case_keys(set_name: str, limit: int | None = None, seed: int = 0) -> list[CaseKey]:
     """The cases of a set in an order whose every beginning is a fair sample.
 
-    ``offlibrary`` and ``large`` go round their kinds; the textbook sets are shuffled.
+    The sets of kinds go round them; the textbook sets are shuffled.
 
     Args:
         set_name: One of `SETS`.
@@ -256,16 +259,16 @@ def _sizes(key: CaseKey) -> tuple[int, int]:
 def _cuts(key: CaseKey, motif: str, rng: np.random.Generator) -> Iterator[Cluster]:
     """Cuts of one motif that belong into the set."""
     sizes = _sizes(key)
-    source = _frame_cuts(motif, sizes, rng) if key.set_name == "offlibrary" else large_cuts(motif, sizes, rng)
-    return (cluster for cluster in islice(source, MOST_TRIES) if _belongs(key, cluster))
+    source = large_cuts if key.set_name == "large" else partial(_frame_cuts, KINDS_SPLIT[key.set_name])
+    return (cluster for cluster in islice(source(motif, sizes, rng), MOST_TRIES) if _belongs(key, cluster))
 
 
-def _frame_cuts(motif: str, sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
-    """Cuts of one motif out of its frame, of the test split; the other splits are what is trained on."""
+def _frame_cuts(split: Split, motif: str, sizes: tuple[int, int], rng: np.random.Generator) -> Iterator[Cluster]:
+    """Cuts of one motif out of its frame, of one split."""
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     for _ in range(MOST_BATCHES):
         cuts = draw(FRAME_OF_MOTIF[motif], BATCH, generator, sizes)
-        mine = in_split(fingerprints(cuts.frame, cuts.occupancy), "test") & (cuts.motif == MOTIFS.index(motif))
+        mine = in_split(fingerprints(cuts.frame, cuts.occupancy), split) & (cuts.motif == MOTIFS.index(motif))
         for occupied in cuts.occupancy[mine].numpy():
             sites = cuts.frame.sites[occupied]
             yield Cluster(sites - sites.mean(axis=0), motif, f"{motif} cut")
@@ -300,13 +303,15 @@ def _relaxed(key: CaseKey, motif: str, rng: np.random.Generator) -> Iterator[Clu
 
 
 def _belongs(key: CaseKey, cluster: Cluster) -> bool:
-    """Whether a cluster has the size, is in the test split and in no textbook, and is what its label says."""
+    """Whether a cluster has the size, is in the split of the set and in no textbook, and is what its label says."""
     lowest, highest = _sizes(key)
     if not lowest <= cluster.n_atoms <= highest:
         return False
     shape = shape_hash(cluster.positions)
     textbook = (c for c in textbook_clusters(SIZES[key.set_name][1]) if c.n_atoms == cluster.n_atoms)
-    unseen = in_split(shape, "test") and all(shape_hash(known.positions) != shape for known in textbook)
+    unseen = in_split(shape, KINDS_SPLIT[key.set_name]) and all(
+        shape_hash(known.positions) != shape for known in textbook
+    )
     return unseen and name_motif(cluster.positions) == cluster.motif
 
 
