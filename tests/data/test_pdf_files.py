@@ -519,7 +519,7 @@ BROKEN = {
     "prose": ("no numbers here\nat all\n", "no rows of numbers"),
     "one column": ("1\n2\n3\n", "no rows of numbers"),
     "too few": (rows(R[:49], G[:49]), "49 points"),
-    "too short": (rows(R[:145], G[:145]), "must go past 3"),
+    "too short": (rows(R[:245], G[:245]), "must go past 5"),
     "backwards": (rows(R[::-1], G), "line 2: r does not increase"),
     "twice the same r": ("0.02 5\n" + rows(R, G), "line 2: r does not increase"),
     "negative r": (rows(R - 1, G), "line 1: r must be from 0"),
@@ -528,6 +528,7 @@ BROKEN = {
     "cut off": (rows(R, G) + "25.02", "line 1251: not a row"),
     "ragged": (rows(R[:100], G[:100]) + "2.02 1 1\n", "line 101: 3 columns where"),
     "F(Q)": ("#L Q(A^-1) F(A^-1)\n" + rows(R, G), "function of Q"),
+    "R(r)": ("#L r(A) R(r)\n" + rows(R, G), "R\\(r\\), S\\(Q\\) or such by its label"),
     "all zero": (rows(R, 0 * R), "nothing to fit"),
 }
 

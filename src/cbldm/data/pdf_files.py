@@ -20,13 +20,14 @@ from cbldm.data.instrument_files import InstrumentFile, read_instrument
 from cbldm.data.pdf_header import PdfHeader, read_header
 from cbldm.data.pdf_settings import settle
 from cbldm.data.pdf_text import PdfTable, read_table
+from cbldm.data.sense import check_range, check_sense
 from cbldm.errors import InputError
 from cbldm.types import FloatArray, Pdf, Setting
 
 #: Fewest points of a PDF.
 MIN_POINTS = 50
-#: A PDF that ends before this r, in Å, holds no metal-metal peak to work with.
-MIN_END = 3.0
+#: A PDF that ends before this r, in Å, holds the first shell of a metal alone, which says nothing of its structure.
+MIN_END = 5.0
 #: Beyond these r (Å) and |G| (Å⁻²) a file is damaged.
 MAX_R, MAX_G = 1e5, 1e12
 #: Data that end before the first and have their highest peak before the second look like nanometres.
@@ -112,7 +113,10 @@ def read_pdf(
     }  # fmt: skip
     digest = hashlib.sha256(data).hexdigest()
     known = None if instrument is None else read_instrument(instrument)
-    return _build(curve, header, element, options, known, warnings, printable(path.name), digest, table.dialect)
+    unit_said = r_unit is not None or table.r_in_nm
+    return _build(
+        curve, header, element, options, known, warnings, printable(path.name), digest, table.dialect, unit_said
+    )
 
 
 def pdf_from_arrays(
@@ -170,7 +174,9 @@ def pdf_from_arrays(
         "background": background,
     }  # fmt: skip
     known = None if instrument is None else read_instrument(instrument)
-    return _build(curve, PdfHeader({}, None, ()), element, options, known, warnings, "", digest, "arrays")
+    return _build(
+        curve, PdfHeader({}, None, ()), element, options, known, warnings, "", digest, "arrays", r_unit is not None
+    )
 
 
 def _column(values: ArrayLike, name: str) -> FloatArray:
@@ -189,6 +195,10 @@ def _columns(table: PdfTable, suffix: str, where: str, warnings: list[str]) -> _
     if "q" in table.roles[:1]:
         raise InputError(f"{where} is a function of Q or of an angle by its label; a PDF file holds r and G(r)")
     labelled = "r" in table.roles and bool({"g", "gobs", "gdiff"} & set(table.roles))
+    if "other" in table.roles[1:2]:
+        raise InputError(
+            f"{where} is R(r), S(Q) or another function than G(r) by its label; a PDF file holds r and G(r)"
+        )
     roles = table.roles if labelled else _roles_by_position(table.rows.shape[1], suffix, warnings)
     columns = {role: table.rows[:, i] for i, role in reversed(list(enumerate(roles[: table.rows.shape[1]])))}
     observed = _observed(columns)
@@ -255,6 +265,7 @@ def _build(
     file: str,
     sha256: str,
     dialect: str,
+    unit_said: bool,
 ) -> Pdf:
     """Check the curve, settle the settings, and say what was done."""
     good = curve.keep(curve.finite)
@@ -274,6 +285,8 @@ def _build(
         *notes,
         *_rows_left_out(curve, start, end),
         *_grid_warnings(fitted.r, good.r[-1], settings, header),
+        *check_sense(good.r, good.g, settings["qmin"].value, settings["qmax"].value, curve.where, unit_said=unit_said),
+        *check_range(start, end),
     ]
     usable = good.dg is not None and bool(np.all((good.dg > 0) & np.isfinite(good.dg)))
     if good.dg is not None and np.any(good.dg) and not usable:

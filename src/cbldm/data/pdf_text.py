@@ -48,6 +48,7 @@ _LABEL_SPLIT = re.compile(r"[\s,;]+")
 
 #: Meaning of a column by its label, first match first. ``g`` is the observed G(r) unless ``gdiff`` is there too.
 _ROLES = (
+    ("other", re.compile(r"(?:[rtn]|rho|rdf)\(r\).*|[sfi]\(q\).*")),
     ("r", re.compile(r"(?:r|x|distance)(?:[(\[/_].*)?")),
     ("q", re.compile(r"(?:q|2theta|tth)(?:[(\[/_].*)?")),
     ("gdiff", re.compile(r"g?_?(?:diff|difference)(?:[(\[/_].*)?")),
@@ -83,7 +84,7 @@ class PdfTable:
 
     Attributes:
         header: Every line that is not a row of the table.
-        roles: Meaning of each labelled column: ``r g dg dr gcalc gobs gdiff q`` or an empty string.
+        roles: Meaning of each labelled column: ``r g dg dr gcalc gobs gdiff q other`` or an empty string.
         r_in_nm: Whether the label of r says nanometres.
         rows: (n, n_columns) numbers; NaN where the file has no finite number.
         lines: (n,) line of each row in the file, from 1.
