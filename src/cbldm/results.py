@@ -75,6 +75,7 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
         "uiso_A2": round(parameters["uiso"], 6),
         "delta2_A2": round(parameters["delta2"], 4),
         "qdamp": round(parameters["qdamp"], 5),
+        "background_share": round(candidate.fit.background_share, 5),
         "moved_median_A": round(candidate.moved_median, 4),
         "moved_max_A": round(candidate.moved_max, 4),
         "free_parameters": round(candidate.freedom, 1),
@@ -164,6 +165,8 @@ def _fill(solution: Solution, folder: Path, report: bool) -> None:
             "scale": candidate.parameters["scale"], "uiso": candidate.parameters["uiso"],
             "delta2": candidate.parameters["delta2"], "rw": candidate.rw,
         }  # fmt: skip
+        if solution.pdf.n_background:
+            metadata |= {"background": solution.pdf.n_background, "background_share": candidate.fit.background_share}
         write_fgr(folder / "fits" / f"{name}.fgr", candidate.fit, metadata)
     if solution.candidates:
         draw_fit(solution, folder / "fit.png")
@@ -177,12 +180,14 @@ def _report_text(solution: Solution, folder: Path) -> str:
     """report.html as text, with the files in the folder inside."""
     from cbldm.data.pdf_settings import settings_table
     from cbldm.report.html import report_html
+    from cbldm.report.posterior import Posterior
 
     carried = [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".xyz", ".cif", ".fgr")]
-    found = summarise(solution.candidates).words if solution.candidates else "no structure was found"
+    found = summarise(solution.candidates) if solution.candidates else None
     return report_html(
         solution,
-        answer=found,
+        answer=found.words if found else "no structure was found",
+        posterior=Posterior(dict(enumerate(found.count)), found.n_atoms, found.motif) if found else None,
         settings=settings_table(solution.pdf),
         files={path.relative_to(folder).as_posix(): path.read_bytes() for path in carried},
         version=version("cbldm"),

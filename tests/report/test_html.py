@@ -13,12 +13,17 @@ import pytest
 from ase.cluster import Decahedron, Icosahedron, Octahedron
 from typer.testing import CliRunner
 
+from cbldm.ambiguity import summarise
 from cbldm.cli import app
 from cbldm.data.structure_files import write_cif, write_fgr, write_xyz
 from cbldm.report.html import report_html
+from cbldm.report.posterior import Posterior
 from cbldm.results import write_solution
 from cbldm.types import Candidate, Fit, Flag, Pdf, Setting, Solution
 
+POSTERIOR = Posterior({13: 1.0}, {0.8: (13, 13)}, {"icosahedron": 1.0})
+#: What `report_html` is told where it does not matter.
+REST = {"answer": "", "posterior": POSTERIOR, "settings": [], "version": "1"}
 EVIL = "<script>alert(1)</script>&\"'"
 
 
@@ -184,15 +189,22 @@ def test_table_has_a_button_for_each_column_and_a_row_for_each_candidate(text):
     assert table.count("<button") == len(heads) + len(rows)
 
 
-def test_bars_are_sums_of_weights(text):
+def test_bars_are_the_posterior(text, solution):
     bars = re.findall(r'scope="row">([^<]*)</th><td><svg.*?width="([\d.]+)"', text)
-    assert bars == [("13", "70.00"), ("19", "35.00"), ("38", "17.50"), ("icosahedron", "70.00"), ("fcc", "52.50")]
+    found = summarise(solution.candidates)
+    assert bars == [(name, f"{100 * share:.2f}") for name, share in found.motif.items()]
+    assert "{}–{}".format(*found.n_atoms[0.8]) in text
 
 
 def test_without_candidates_the_page_says_why():
     nothing = make_solution(candidates=[], warnings=["no sound structure was found"])
     text = report_html(
-        nothing, answer="no structure was found", settings=[], files={"results.json": b"{}"}, version="1"
+        nothing,
+        answer="no structure was found",
+        posterior=None,
+        settings=[],
+        files={"results.json": b"{}"},
+        version="1",
     )
     found = Page(text)
     assert "no sound structure was found" in found.text
@@ -212,7 +224,14 @@ def test_a_background_is_carried_and_named(solution, page):
     with_one = replace(solution, candidates=[replace(first, fit=replace(first.fit, background=curve))])
     files = payload(page)["files"]
     found = Page(
-        report_html(with_one, answer="", settings=[], version="1", files={k: v.encode() for k, v in files.items()})
+        report_html(
+            with_one,
+            answer="",
+            posterior=POSTERIOR,
+            settings=[],
+            version="1",
+            files={k: v.encode() for k, v in files.items()},
+        )
     )
     assert payload(found)["candidates"][0]["background"] == pytest.approx(curve, abs=1e-5)
     assert payload(page)["candidates"][0]["background"] is None
@@ -287,6 +306,8 @@ def test_ten_large_candidates_fit_in_three_megabytes(solution, tmp_path, monkeyp
         for rank in range(1, 11)
         for place, kind in (("candidates", "xyz"), ("candidates", "cif"), ("fits", "fgr"))
     }
-    text = report_html(replace(solution, candidates=candidates), answer="", settings=[], files=files, version="1")
+    text = report_html(
+        replace(solution, candidates=candidates), answer="", posterior=POSTERIOR, settings=[], files=files, version="1"
+    )
     assert len(atoms) == 3000
     assert len(text.encode()) < 3_000_000

@@ -18,6 +18,7 @@ from string import Template
 from typing import Any
 
 from cbldm.report.figures import COORDINATION_COLOURS, COORDINATION_LABELS
+from cbldm.report.posterior import LEAST_SHARE, SHOWN_LEVEL, Posterior, percent, posterior_html, span
 from cbldm.report.ranking import detail, ranking_table, title
 from cbldm.report.sites import ORDERS, bonded_pairs, local_order, neighbour_counts, view
 from cbldm.types import Candidate, Solution
@@ -29,14 +30,13 @@ ORIGINS = {"header": "header of the file", "option": "given by the user", "instr
            "default": "default", "data": "from the data"}  # fmt: skip
 #: The entry of the legend for what no atom makes.
 BACKGROUND = '<span class="line background"></span>background'
-#: Shares below this are not told apart.
-LEAST_SHARE = 0.005
 
 
 def report_html(
     solution: Solution,
     *,
     answer: str,
+    posterior: Posterior | None,
     settings: Sequence[tuple[str, str, str, str, str]],
     files: Mapping[str, bytes],
     version: str,
@@ -46,6 +46,7 @@ def report_html(
     Args:
         solution: What is shown; without candidates the page says so and why.
         answer: The solution in a sentence.
+        posterior: How likely each atom count and motif is; None without candidates.
         settings: Name, value, unit, origin and note of every input value.
         files: What the page carries for download by path: ``results.json``, and for each candidate
             ``candidates/NN.xyz``, ``candidates/NN.cif`` and ``fits/NN.fgr``; curves and positions are drawn from them.
@@ -69,8 +70,8 @@ def report_html(
         "subtitle": escape(f"{pdf.element or 'unknown element'}, {n_found} candidate structure{'s' * (n_found != 1)}"),
         "notes": _notes(solution),
         "answer": escape(answer[:1].upper() + answer[1:]),
-        "facts": _facts(solution.candidates, diameters) if n_found else "",
-        "candidates": _candidates(solution.candidates, diameters) if n_found else "",
+        "facts": _facts(solution.candidates, diameters, posterior) if posterior else "",
+        "candidates": _candidates(solution.candidates, diameters, posterior) if posterior else "",
         "inputs": _inputs(solution, settings),
         "run": _run(solution),
         "version": escape(version),
@@ -151,26 +152,22 @@ def _notes(solution: Solution) -> str:
     return f'<section class="notes" aria-label="Warnings"><h2>Read this first</h2><ul>{items}</ul></section>'
 
 
-def _facts(candidates: Sequence[Candidate], diameters: Sequence[float]) -> str:
-    """The best fit and the range of what fits as well, as large numbers."""
-    equal = [(c.n_atoms, diameter) for c, diameter in zip(candidates, diameters, strict=True) if c.group == 1]
-    counts, widths = zip(*equal, strict=True)
+def _facts(candidates: Sequence[Candidate], diameters: Sequence[float], posterior: Posterior) -> str:
+    """The best fit and the range of what is as likely, as large numbers."""
+    widths = [diameter for c, diameter in zip(candidates, diameters, strict=True) if c.group == 1]
+    low, high = posterior.ranges[SHOWN_LEVEL]
     facts = {
         "Rw of the best": f"{candidates[0].rw:.3f}",
         "atoms, best": str(candidates[0].n_atoms),
-        "atoms, all that fit as well": _span(str(min(counts)), str(max(counts))),
-        "diameter, all that fit as well": _span(f"{min(widths):.1f}", f"{max(widths):.1f}") + " Å",
+        f"atoms, with {percent(SHOWN_LEVEL)} probability": span(str(low), str(high)),
+        "diameter, all that fit as well": span(f"{min(widths):.1f}", f"{max(widths):.1f}") + " Å",
         "motif of the best": candidates[0].motif,
     }
     items = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="facts">{items}</dl>'
 
 
-def _span(low: str, high: str) -> str:
-    return low if low == high else f"{low}–{high}"
-
-
-def _candidates(candidates: Sequence[Candidate], diameters: Sequence[float]) -> str:
+def _candidates(candidates: Sequence[Candidate], diameters: Sequence[float], posterior: Posterior) -> str:
     choices = "".join(f'<option value="{c.rank}">{escape(title(c))}</option>' for c in candidates)
     return _fill(
         "candidates.html",
@@ -179,7 +176,7 @@ def _candidates(candidates: Sequence[Candidate], diameters: Sequence[float]) -> 
             "shown": escape(detail(candidates[0])),
             "extra": BACKGROUND if any(c.fit.background is not None for c in candidates) else "",
             "ranking": ranking_table(candidates, diameters),
-            "posterior": _posterior(candidates),
+            "posterior": posterior_html(posterior),
             "cards": "".join(map(_card, candidates)),
         },
     )
@@ -195,28 +192,6 @@ def _card(candidate: Candidate) -> str:
         f'<p class="control"><button type="button" data-show="{candidate.rank}">Show candidate {candidate.rank}'
         f"</button></p></article>"
     )
-
-
-def _posterior(candidates: Sequence[Candidate]) -> str:
-    """Bars of the weight of each atom count and of each motif."""
-    counts: dict[str, float] = {}
-    motifs: dict[str, float] = {}
-    for candidate in sorted(candidates, key=lambda candidate: candidate.n_atoms):
-        counts[str(candidate.n_atoms)] = counts.get(str(candidate.n_atoms), 0.0) + candidate.weight
-    for candidate in candidates:
-        motifs[candidate.motif] = motifs.get(candidate.motif, 0.0) + candidate.weight
-    likeliest = dict(sorted(motifs.items(), key=lambda item: -item[1]))
-    return _bars("Atom count", counts) + _bars("Motif", likeliest)
-
-
-def _bars(caption: str, shares: Mapping[str, float]) -> str:
-    rows = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td><svg viewBox="0 0 100 10" preserveAspectRatio="none" '
-        f'aria-hidden="true"><rect y="1" height="8" width="{100 * min(share, 1.0):.2f}"></rect></svg></td>'
-        f'<td class="number">{_percent(share)}</td></tr>'
-        for name, share in shares.items()
-    )
-    return f'<table class="bars"><caption>{escape(caption)}</caption><tbody>{rows}</tbody></table>'
 
 
 def _inputs(solution: Solution, settings: Sequence[tuple[str, str, str, str, str]]) -> str:
@@ -273,15 +248,11 @@ def _told(value: Any) -> str:
     """A number, a range (low, middle, high) or shares by name, as text."""
     if isinstance(value, Mapping):
         shares = sorted(value.items(), key=lambda item: -item[1])
-        return ", ".join(f"{name} {_percent(share)}" for name, share in shares if share >= LEAST_SHARE)
+        return ", ".join(f"{name} {percent(share)}" for name, share in shares if share >= LEAST_SHARE)
     if isinstance(value, Sequence) and not isinstance(value, str):
         texts = [f"{number:g}" for number in value]
         return f"{texts[1]} ({texts[0]}–{texts[2]})" if len(texts) == 3 else ", ".join(texts)
     return f"{value:.4g}" if isinstance(value, float) and math.isfinite(value) else str(value)
-
-
-def _percent(share: float) -> str:
-    return "< 1 %" if 0 < share < LEAST_SHARE else f"{100 * share:.0f} %"
 
 
 def _pairs(caption: str, pairs: Mapping[str, str], *, wide: bool = False) -> str:
