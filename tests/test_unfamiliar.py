@@ -64,8 +64,8 @@ def test_one_cluster_of_one_element_raises_nothing(cluster, floor):
     assert kinds(flags_of_fits(pdf, [candidate(pdf, positions, ideal(positions))], LIMIT)) == []
 
 
-def test_no_candidate_gives_no_flag_of_fits():
-    assert flags_of_fits(pdf_of(ideal(PT * icosahedron(3).positions)), [], LIMIT) == []
+def test_that_there_is_no_candidate_is_a_flag():
+    assert kinds(flags_of_fits(pdf_of(ideal(PT * icosahedron(3).positions)), [], LIMIT)) == ["no structure"]
 
 
 def test_noise_is_read_from_the_difference():

@@ -180,9 +180,7 @@ def solve(
             f"positions were not refined for {n_rigid} of {len(candidates)} candidates, which have more than "
             f"{REFINED_TO} atoms: they are ideal templates, fitted by size, Uiso and delta2 alone"
         )
-    if not candidates:
-        warnings.append("no sound structure was found: see the rejected counts, and try other options")
-    elif len(candidates) < chosen.candidates:
+    if 0 < len(candidates) < chosen.candidates:
         warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
     warnings += [flag.text for flag in flags]
     clock.seconds["total"] = time.perf_counter() - begin

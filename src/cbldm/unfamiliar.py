@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.fft import next_fast_len, rfft, rfftfreq
 from scipy.spatial import cKDTree
 
 from cbldm.first_peak import LONGEST, SHORTEST, expected_dnn
@@ -28,7 +29,7 @@ POWER_ABOVE, ABOVE = 0.02, (1.1, 1.4)
 #: Where noise is read, over Qmax.
 NOISE_BAND = (0.75, 0.98)
 #: Rw beyond noise that no single structure should leave, and Rw that is poor whatever the noise.
-EXCESS, POOR = 0.1, 0.35
+EXCESS, POOR = 0.08, 0.35
 #: Squared Rw over noise from which it is not chance: noise is read from some fifty points.
 BY_CHANCE = 1.6
 #: Uiso in Å² that no metal near room temperature has, and spread of the three shortest distances of an atom, over their
@@ -41,6 +42,8 @@ AS_WELL, SPREAD = 0.03, 0.15
 NEAR_LIMIT = 0.98
 #: Points per independent one that spheres are fitted to.
 OVERSAMPLING = 2.0
+#: Points of a Fourier transform over those of the data.
+PADDING = 4
 
 
 class SizeLimit(NamedTuple):
@@ -73,11 +76,15 @@ def flags_of_fits(pdf: Pdf, candidates: Sequence[Candidate], limit: SizeLimit) -
 
     Args:
         pdf: What was fitted.
-        candidates: Ranked, best first; none gives no flag.
+        candidates: Ranked, best first; that there is none is a flag of its own.
         limit: Of the source that they are from.
     """
     if not candidates:
-        return []
+        text = (
+            "no sound structure was found: see the rejected counts, and try other options; or the sample is no compact "
+            "cluster of one element"
+        )
+        return [Flag("no structure", text, 0, 1)]
     best = candidates[0]
     found = [_misfit(pdf, best), _broad(best), _loose(best)]
     # What one structure does not explain is no average of many.
@@ -93,19 +100,20 @@ def noise_of(pdf: Pdf, r: FloatArray, difference: FloatArray) -> float:
         r: (n,) in Å.
         difference: (n,) in Å⁻².
     """
-    qmax = pdf.instrument.qmax
-    n = math.ceil(4 * qmax * (r[-1] - r[0]) / math.pi)
-    q = qmax * (np.arange(n) + 0.5) / n
-    power = _power(r, difference, q)
-    band = (q > NOISE_BAND[0] * qmax) & (q < NOISE_BAND[1] * qmax)
-    share = min(1.0, float(power[band].mean() / max(power.mean(), 1e-300)))
+    q, power = _spectrum(r, difference)
+    of_qmax = q / pdf.instrument.qmax
+    band = (of_qmax > NOISE_BAND[0]) & (of_qmax < NOISE_BAND[1])
+    share = min(1.0, float(power[band].mean() / max(power[of_qmax < 1].mean(), 1e-300)))
     return float(np.sqrt(share * np.mean(difference**2)))
 
 
-def _power(r: FloatArray, g: FloatArray, q: FloatArray) -> FloatArray:
-    """(n_q,) squared size of the Fourier transform of g."""
-    waves = np.exp(1j * np.outer(q, r))
-    return np.asarray(np.abs(waves @ (g * np.gradient(r))) ** 2)
+def _spectrum(r: FloatArray, g: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Q in Å⁻¹ and the power of the Fourier transform of g there, (n_q,) each; uneven steps are made even."""
+    step = float(np.median(np.diff(r)))
+    even = np.arange(r[0], r[-1], step)
+    n = next_fast_len(PADDING * len(even), real=True)
+    power = np.abs(rfft(np.interp(even, r, g), n)) ** 2
+    return 2 * np.pi * rfftfreq(n, step), np.asarray(power)
 
 
 def _above(kind: str, value: float, limit: float, text: str) -> Flag | None:
@@ -154,12 +162,9 @@ def _long_range(pdf: Pdf) -> Flag | None:
 
 def _qmax(pdf: Pdf) -> Flag | None:
     qmax = pdf.instrument.qmax
-    top = min(ABOVE[1] * qmax, math.pi / float(np.median(np.diff(pdf.r))))
     inside = pdf.r >= float(pdf.settings["rmin"].value)
-    n = math.ceil(4 * top * float(pdf.r[-1]) / math.pi)
-    q = top * (np.arange(n) + 0.5) / n
-    power = _power(pdf.r[inside], pdf.g[inside], q)
-    share = float(power[q > ABOVE[0] * qmax].sum() / max(power.sum(), 1e-300))
+    q, power = _spectrum(pdf.r[inside], pdf.g[inside])
+    share = float(power[(q > ABOVE[0] * qmax) & (q < ABOVE[1] * qmax)].sum() / max(power.sum(), 1e-300))
     text = (
         f"{100 * share:.0f} % of the power of G(r) is above the stated Qmax of {qmax:g} Å⁻¹: check Qmax, or whether "
         "the curve is an interpolated or unsmoothed one"
