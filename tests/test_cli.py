@@ -84,6 +84,7 @@ BARE = "\n".join(f"{x:.2f} {np.sin(5 * x) * np.exp(-x / 9):.6f}" for x in np.ara
         (["calibrate", "bare.txt", "--element", "Ni", "--qmax", "20"], "at least 20 Å"),
         (["calibrate", "bare.txt", "--element", "Ni", "--qmax", "20", "-o", "bare.txt"], "another name with -o"),
         (["info", "bare.txt", "--qmax", "20", "--instrument", "bare.txt"], "bare.txt"),
+        (["solve", str(EXAMPLE), "--background", "99"], "background must be a whole number of 0 to"),
         (["train", "no-such-config"], "cpu, gpu"),
         (["evaluate", "moon", "--out", "x"], "moon"),
     ],

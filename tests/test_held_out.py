@@ -106,3 +106,22 @@ def test_a_fitted_qdamp_is_not_lost() -> None:
     assert fit.moved_median > 0
     assert fit.qdamp == pytest.approx(rigid[0].qdamp, abs=0.01)
     assert fit.qdamp > 0.02
+
+
+def test_a_background_is_fitted_to_what_is_kept_and_predicts_what_is_left_out() -> None:
+    bare = measured(IDEAL, 0.02)
+    smooth = 0.15 * np.linalg.norm(bare.g) * np.sin(1.1 * R) / np.linalg.norm(np.sin(1.1 * R))
+    lefts = []
+    for terms in (0, 4):
+        pdf = pdf_from_arrays(R, bare.g + smooth, element="Pt", background=terms, **SETTINGS)
+        parts = part(pdf)
+        assert parts is not None
+        kept, left = parts
+        fit = fit_parameters(kept, [IDEAL])[0]
+        lefts.append(float(left_out_rw(left, [fit])[0]))
+        assert len(fit.background) == terms
+        without = replace(fit, background=np.zeros(terms))
+        shown = np.linalg.norm(predicted(left, [fit])[0] - predicted(left, [without])[0])
+        assert (shown > 0) == (terms > 0)
+    assert lefts[0] > 0.1
+    assert lefts[1] < 0.05

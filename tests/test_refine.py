@@ -2,14 +2,24 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cbldm.data.clusters import cubic, decahedron, icosahedron, octahedron
 from cbldm.errors import InputError
+from cbldm.geometry.restraint import Restraint
 from cbldm.physics.debye import debye_gr
-from cbldm.refine import BOUNDS, FittedStructure, check_structure, fit_parameters, refine_positions
-from cbldm.target import fit_range, independent_points
+from cbldm.refine import (
+    BOUNDS,
+    OVERSAMPLING,
+    FittedStructure,
+    _Restrained,
+    check_structure,
+    fit_parameters,
+    refine_positions,
+)
+from cbldm.target import Target, background_of, fit_range, independent_points
 from cbldm.types import Cluster, Fit, FloatArray, Instrument, Pdf, Setting
 
 DNN = 2.77
@@ -218,6 +228,66 @@ def test_refinement_rescues_larger_clusters_rattled_by_02_angstrom_per_coordinat
     errors, _ = rescue(DNN * cluster.positions, 0.2, 0.03, seed=1)
     assert np.median(errors) < 0.12
     assert max(errors) < 0.25
+
+
+# --- a smooth background beside the structure -----------------------------------------------------------------------
+
+
+def with_background(pdf: Pdf, terms: int, share: float) -> tuple[Pdf, FloatArray]:
+    """The PDF with waves of the lowest Q added, as large as a share of it, and what was added to the fit range."""
+    amplitudes = np.random.default_rng(7).normal(size=3)
+    asked = Pdf(pdf.r, pdf.g, None, {**pdf.settings, "background": Setting(3, "option")})
+    smooth = background_of(asked, pdf.r).curve(amplitudes)
+    smooth *= share * np.linalg.norm(pdf.g) / np.linalg.norm(smooth)
+    settings = {**pdf.settings, "background": Setting(terms, "option")}
+    changed = Pdf(pdf.r, pdf.g + smooth, None, settings)
+    return changed, smooth[np.isin(pdf.r, fit_range(pdf)[0])]
+
+
+def test_a_known_background_is_recovered_within_the_noise() -> None:
+    clean = simulate(ICO, delta2=1.0, noise=0.02, rng=np.random.default_rng(4))
+    pdf, added = with_background(clean, 4, 0.2)
+    fit = fit_parameters(pdf, [ICO])[0]
+    r, observed = fit_range(pdf)
+    found = background_of(pdf, r).curve(fit.background)
+    assert np.linalg.norm(found - added) < 0.02 * np.linalg.norm(observed)
+    assert fit.rw < 0.025
+    assert fit.rw == pytest.approx(np.linalg.norm(observed - fit.calculated) / np.linalg.norm(observed))
+    bare = fit_parameters(clean, [ICO])[0]
+    assert fit.uiso == pytest.approx(bare.uiso, rel=0.05)
+    assert fit.scale == pytest.approx(bare.scale, rel=0.02)
+    assert fit.freedom == pytest.approx(bare.freedom + 4 / (1 + 4 / independent_points(pdf)))
+    assert fit_parameters(with_background(clean, 0, 0.2)[0], [ICO])[0].rw > 0.15
+
+
+def test_no_terms_are_the_same_as_no_word_of_a_background() -> None:
+    pdf = simulate(ICO, noise=0.03, rng=np.random.default_rng(1))
+    silent, none = (refine_positions(p, fit_parameters(p, [ICO]))[0] for p in (pdf, with_background(pdf, 0, 0.0)[0]))
+    assert np.array_equal(silent.positions, none.positions)
+    assert np.array_equal(silent.calculated, none.calculated)
+
+
+def test_gradients_are_those_of_the_profiled_objective() -> None:
+    pdf, _ = with_background(simulate(ICO, delta2=1.0, noise=0.03, rng=np.random.default_rng(0)), 4, 0.2)
+    rattled = ICO + 0.1 * np.random.default_rng(1).normal(size=ICO.shape)
+    fits = fit_parameters(pdf, [rattled])
+    target = Target.of(pdf, oversampling=OVERSAMPLING, dtype=torch.float64)
+    problem = _Restrained(target, fits, 1e4, Restraint(), True)
+    rows = torch.zeros(1, dtype=torch.long)
+    direction = torch.from_numpy(np.random.default_rng(2).normal(size=problem.start.shape))
+    _, gradient = problem.function(rows, problem.start)
+    step = 1e-3
+    ends = [problem.function(rows, problem.start + sign * step * direction)[0] for sign in (1, -1)]
+    assert float((gradient * direction).sum()) == pytest.approx(float((ends[0] - ends[1]) / (2 * step)), rel=0.01)
+
+
+def test_positions_are_refined_beside_a_background() -> None:
+    clean = simulate(ICO, delta2=1.0, noise=0.03, rng=np.random.default_rng(5))
+    rattled = ICO + 0.15 * np.random.default_rng(6).normal(size=ICO.shape)
+    pdf, _ = with_background(clean, 4, 0.2)
+    fit = refine_positions(pdf, fit_parameters(pdf, [rattled]))[0]
+    assert fit.rw < 0.04
+    assert rmsd_in_order(fit.positions, ICO) < 0.08
 
 
 # --- sound structures ---------------------------------------------------------------------------------------------

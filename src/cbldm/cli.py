@@ -42,6 +42,9 @@ Qdamp = Annotated[float | None, typer.Option(help="Damping by the resolution, Å
 Qbroad = Annotated[float | None, typer.Option(help="Broadening by the resolution, Å⁻¹.")]
 Rmin = Annotated[float | None, typer.Option(help="Start of the fitted range, Å.")]
 Rmax = Annotated[float | None, typer.Option(help="End of the fitted range, Å.")]
+BackgroundTerms = Annotated[
+    int | None, typer.Option(help="Terms of a smooth background, as ligands make it; none where not given.")
+]
 InstrumentFile = Annotated[
     Path | None, typer.Option(help="Qdamp and Qbroad from a file that calibrate wrote; options beat it.")
 ]
@@ -166,6 +169,7 @@ def solve_command(
     instrument: InstrumentFile = None,
     rmin: Rmin = None,
     rmax: Rmax = None,
+    background: BackgroundTerms = None,
     r_unit: RUnit = None,
     fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
     source: From = "cbldm",
@@ -190,7 +194,7 @@ def solve_command(
     folder = out or file.with_name(f"{file.stem}_cbldm")
     check_folder(folder)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
-                   r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
+                   background=background, r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
     require_element(pdf)
     if not quiet:
         _show_settings(pdf)
@@ -244,7 +248,7 @@ def info_command(
     out.print(f"expected size: {middle} atoms (90 % between {low} and {high})", highlight=False)
     motifs = ", ".join(f"{name} {share:.0%}" for name, share in found["motif"].items() if share >= 0.01)
     out.print(f"motif: {motifs}", highlight=False)
-    for warning in pdf.warnings:
+    for warning in [*pdf.warnings, *found["advice"]]:
         out.print(f"note: {warning}", highlight=False)
 
 
@@ -260,6 +264,7 @@ def refine_command(
     instrument: InstrumentFile = None,
     rmin: Rmin = None,
     rmax: Rmax = None,
+    background: BackgroundTerms = None,
     r_unit: RUnit = None,
     fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
     rigid: Annotated[bool, typer.Option("--rigid", help="Fit scale, stretch, Uiso and delta2 only.")] = False,
@@ -270,9 +275,11 @@ def refine_command(
 
     atoms = read_structure(structure)
     pdf = read_pdf(file, element=atoms.get_chemical_symbols()[0], qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad,
-                   rmin=rmin, rmax=rmax, r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
+                   rmin=rmin, rmax=rmax, background=background, r_unit=_unit(r_unit),
+                   instrument=instrument)  # fmt: skip
     _show_settings(pdf)
 
+    from cbldm.ligands import background_note
     from cbldm.pipeline import QDAMP_DOUBT, refine_structure
     from cbldm.rescue import not_rescued
 
@@ -287,6 +294,8 @@ def refine_command(
         f"atoms moved {candidate.moved_median:.3f} Å (median), {candidate.moved_max:.3f} Å (max)",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
+    if (note := background_note(pdf, candidate.fit)) is not None:
+        console.print(f"note: {note}", highlight=False, soft_wrap=True)
     if not rigid and (doubt := not_rescued(candidate)) is not None:
         console.print(f"note: {doubt}", highlight=False, soft_wrap=True)
     if out is not None:

@@ -27,6 +27,7 @@ from cbldm.geometry.motif import name_motif
 from cbldm.geometry.poses import nearest_neighbour_distance
 from cbldm.held_out import judged
 from cbldm.library import TemplateLibrary, extended_library
+from cbldm.ligands import background_note, ligand_advice
 from cbldm.models.cbldm import CbLdm, Sample
 from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
@@ -149,6 +150,7 @@ def solve(
         if chosen.fit_qdamp:
             warnings.append(QDAMP_DOUBT)
         generative = chosen.source in MODEL_SOURCES
+        warnings += filter(None, [ligand_advice(pdf, dnn)])
         model, identity = load_weights(chosen.weights, device) if generative else (None, {})
     torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
     rejected: Counter[str] = Counter()
@@ -186,6 +188,7 @@ def solve(
     clock.seconds["total"] = time.perf_counter() - begin
     return Solution(
         pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw, flags
+    warnings += filter(None, [background_note(pdf, candidate.fit) for candidate in candidates[:1]])
     )
 
 
@@ -224,8 +227,11 @@ def inspect_pdf(pdf: Pdf) -> dict[str, Any]:
     Raises:
         InputError: There is no first peak.
     """
+    ``advice`` has a line where the fit should begin elsewhere.
+
     dnn = first_peak(pdf)
-    return {"dnn": round(dnn, 4)} | describe(load_weights()[0], pdf, dnn)
+    advice = list(filter(None, [ligand_advice(pdf, dnn)]))
+    return {"dnn": round(dnn, 4), "advice": advice} | describe(load_weights()[0], pdf, dnn)
 
 
 def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: bool = False) -> Candidate:

@@ -73,7 +73,7 @@ def test_all_terms_that_are_allowed_lie_between_qmin_and_the_first_diffraction_p
 @pytest.mark.parametrize("wrong", [-1, 9, 2.5, "three", float("nan")])
 def test_a_number_of_terms_that_cannot_be_is_refused_in_one_line(wrong: object) -> None:
     r = np.arange(0.0, 20.005, 0.01)
-    with pytest.raises(InputError, match="background must be .*(got|finite)") as caught:
+    with pytest.raises(InputError, match=r"background must be .*(got|finite)") as caught:
         pdf_from_arrays(r, np.sin(4 * r), qmin=0.8, qmax=22, background=wrong)
     assert "\n" not in str(caught.value)
     assert pdf_from_arrays(r, np.sin(4 * r), qmin=0.8, qmax=22, background=8).n_background == 8

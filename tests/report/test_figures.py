@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,6 +19,7 @@ from cbldm.report.figures import TILT, draw_fit, draw_structures, neighbours, po
 from cbldm.types import Candidate, Fit, FloatArray, Pdf, Setting, Solution
 
 RED, BLUE = np.eye(3)[[0, 2]]
+GOLD = np.array([0xC0, 0x8A, 0x1E]) / 255
 
 
 def make_solution(clusters: list[Atoms], file: str = "Pt_sample.gr") -> Solution:
@@ -180,3 +182,16 @@ def test_a_point_between_spheres_is_darker_than_on_a_lone_sphere() -> None:
     pair = render(centres, 10.0, np.array([RED, RED]), (40, 60))
     assert pair[20, 27, 0] < lone[20, 27, 0]
     assert pair[20, 12, 0] == lone[20, 12, 0]
+
+
+def test_a_background_is_drawn_where_there_is_one(solution, tmp_path):
+    best = solution.candidates[0]
+    smooth = 0.3 * np.sin(1.2 * best.fit.r)
+    with_it = replace(best, fit=replace(best.fit, background=smooth))
+    gold = []
+    for number, candidate in enumerate((best, with_it)):
+        path = tmp_path / f"{number}.png"
+        draw_fit(replace(solution, candidates=[candidate]), path)
+        gold.append(np.sum(np.abs(imread(path)[..., :3] - GOLD).max(axis=-1) < 0.02))
+    assert gold[0] == 0
+    assert gold[1] > 1000

@@ -147,3 +147,18 @@ def test_same_start_same_end() -> None:
         ends.append(search.descend(search.start([begin])[0]))
     np.testing.assert_array_equal(ends[0].sites, ends[1].sites)
     assert ends[0].misfit == ends[1].misfit
+
+
+def test_moves_mend_a_cluster_beside_a_background() -> None:
+    cluster = octahedron(5, 1)
+    truth = sites_of(cluster, "fcc")
+    bare = simulated(cluster.positions)
+    waves = np.sin(np.outer((0.9, 1.1), bare.r)).sum(axis=0)
+    g = bare.g + 0.2 * np.linalg.norm(bare.g) * waves / np.linalg.norm(waves)
+    pdf = pdf_from_arrays(bare.r, g, element="Pt", qmin=0.8, qmax=24.0, qdamp=0.03, qbroad=0.0, background=6)
+    search = SiteSearch(pdf, "fcc", DNN)
+    start = search.start([damaged(truth, "fcc", lost=4, gained=2)])[0]
+    end = search.improve(search.descend(start))
+    assert np.array_equal(end.sites, truth)
+    blind = pdf_from_arrays(bare.r, g, element="Pt", qmin=0.8, qmax=24.0, qdamp=0.03, qbroad=0.0)
+    assert SiteSearch(blind, "fcc", DNN).start([truth])[0].misfit > 5 * end.misfit

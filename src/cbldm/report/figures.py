@@ -55,7 +55,7 @@ HEADER, GAP, CAPTION, FOOTER, MARGIN, WIDEST_CELL = 110, 30, 120, 150, 60, 600
 #: Lengths of which the scale bar takes the largest that is not too long, in Å.
 SCALE_BARS = (1, 2, 5, 10, 20, 50)
 
-_INK, _GREY, _BLUE, _RED, _GREEN = "#20262c", "#b9bfc5", "#2a5d8f", "#b64a34", "#4f7d5c"
+_INK, _GREY, _BLUE, _RED, _GREEN, _GOLD = "#20262c", "#b9bfc5", "#2a5d8f", "#b64a34", "#4f7d5c", "#c08a1e"
 _STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
@@ -75,6 +75,8 @@ _STYLE_LOCK = threading.Lock()
 
 def draw_fit(solution: Solution, path: str | os.PathLike[str]) -> None:
     """Draw the best fit over the observed G(r), with the difference below and the other candidates' fits in grey.
+
+    A smooth background that is part of the fit has a line of its own.
 
     Args:
         solution: At least one candidate.
@@ -114,16 +116,19 @@ def _draw_others(axes: Axes, others: Sequence[Candidate]) -> None:
 
 
 def _draw_curves(axes: Axes, fit: Fit, lowest: float) -> None:
-    """Observed points, the fit, and the difference around its own zero line, below the ``lowest`` of other curves."""
+    """Observed points, the fit, its background, and the difference below the ``lowest`` of other curves."""
     shown = slice(None, None, max(1, -(-len(fit.r) // MOST_CIRCLES)))
     top = max(fit.observed.max(), fit.calculated.max())
-    bottom = min(fit.observed.min(), lowest)
+    bottom = min(fit.observed.min(), lowest, *([] if fit.background is None else [fit.background.min()]))
     offset = bottom - fit.difference.max() - 0.06 * (top - bottom)
     axes.axhline(0.0, color=_GREY, linewidth=0.5, zorder=0)
     axes.axhline(offset, color=_INK, linewidth=0.5, zorder=2)
     (circles,) = axes.plot(fit.r[shown], fit.observed[shown], "o", color=_BLUE, label="observed", zorder=3)
     circles.set(markersize=3.0, markerfacecolor="white", markeredgewidth=0.7)
     axes.plot(fit.r, fit.calculated, color=_RED, linewidth=1.2, label="best fit", zorder=4)
+    if fit.background is not None:
+        label = f"background in it ({fit.background_share:.1%} of the data)"
+        axes.plot(fit.r, fit.background, color=_GOLD, linewidth=0.9, label=label, zorder=3)
     axes.plot(fit.r, fit.difference + offset, color=_GREEN, linewidth=0.9, label="difference (offset)", zorder=4)
     axes.set_xlim(fit.r[0], fit.r[-1])
 
