@@ -181,6 +181,17 @@ def test_core_install_imports_no_extra(trees):
         assert reached_at_import(trees, module) & EXTRA.keys() == set(), f"importing {module} needs an extra"
 
 
+def test_nothing_is_unpickled(trees):
+    """A file can then make cbldm wrong at worst, and never make it do something."""
+    doors = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
+    calls = {"torch.load", "torch.jit.load", "np.load", "numpy.load", "eval", "exec", "pd.read_pickle"}
+    for module, tree in trees.items():
+        assert imported(trees, module) & doors == set(), module
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in calls:
+                assert "allow_pickle=False" in ast.unparse(node), f"{module}: {ast.unparse(node)}"
+
+
 def test_training_path_starts_without_ase(trees):
     for module in trees:
         if any(module == name or module.startswith(f"{name}.") for name in TRAINING_PATH):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from cbldm.data.stream import Stream
 from cbldm.errors import ModelError
@@ -152,6 +154,12 @@ def edit(**changes: object) -> Callable[[Path], None]:
     return apply
 
 
+def replace_model(folder: Path, content: object) -> None:
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(config | {"model": content}), encoding="utf-8")
+
+
 def without(key: str) -> Callable[[Path], None]:
     def apply(folder: Path) -> None:
         path = folder / "config.json"
@@ -172,6 +180,13 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no model": without("model"),
 }
 DAMAGE |= {
+    "no digest": without("sha256"),
+    "another digest": edit(sha256="0" * 64),
+    "an older format": edit(format=FORMAT - 1),
+    "a format that is none": edit(format="new"),
+    "a size beyond memory": edit(model={"n_latent": 10**30}),
+    "a model that is a word": lambda folder: replace_model(folder, "word"),
+    "nested config": lambda folder: (folder / "config.json").write_text("[" * 100_000, encoding="utf-8"),
     "cut short": cut,
     "scrambled": scramble_header,
     "config not an object": lambda folder: (folder / "config.json").write_text("[]", encoding="utf-8"),
@@ -185,6 +200,38 @@ def test_damage_is_refused_in_one_line(folder: Path, damage: str) -> None:
     with pytest.raises(ModelError, match=folder.name) as caught:
         load_weights(folder)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (edit(format=FORMAT + 1), "newer than this version's .*install a newer cbldm"),
+        (edit(format=FORMAT - 1), "older than this version's .*train it again"),
+        (without("format"), "names no format"),
+        (without("sha256"), "no sha256, but the file has"),
+        (edit(sha256="0" * 64), "000000000000…, but the file has .*copy both files again"),
+    ],
+)
+def test_another_version_or_another_file_is_said(folder: Path, change: Callable[[Path], None], said: str) -> None:
+    change(folder)
+    with pytest.raises(ModelError, match=said):
+        load_weights(folder)
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.booleans())
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_weights_of_which_a_byte_is_missing_or_another_never_load(
+    folder: Path, place: float, change: int, shorten: bool
+) -> None:
+    path = folder / "model.safetensors"
+    whole = path.read_bytes()
+    index = int(place * len(whole))
+    path.write_bytes(whole[:index] if shorten else whole[:index] + bytes([whole[index] ^ change]) + whole[index + 1 :])
+    try:
+        with pytest.raises(ModelError, match="damaged or was exchanged"):
+            load_weights(folder)
+    finally:
+        path.write_bytes(whole)
 
 
 def test_missing_folder_is_named_without_its_path(tmp_path: Path) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from cbldm.errors import InputError
 from cbldm.models.cbldm import CbLdm
 from cbldm.training import checkpoints, read_config
 from cbldm.training.checkpoints import PART_BYTES, read_checkpoint, write_checkpoint
+from cbldm.training.plain_state import from_bytes, to_bytes
 
 
 def some_state(step: int = 100, stage: str = "translator") -> dict[str, Any]:
@@ -136,6 +139,39 @@ def test_damage_is_refused_in_one_line(tmp_path: Path, damage: str) -> None:
     with pytest.raises(InputError, match="lacks a part or is damaged") as caught:
         read_checkpoint(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_of_another_kind_is_refused(tmp_path: Path) -> None:
+    """What `torch.save` writes holds instructions, and is not so much as opened."""
+    folder = tmp_path / "checkpoint-1-translator-000100"
+    folder.mkdir()
+    torch.save(some_state(), folder / "part-1-of-1")
+    with pytest.raises(InputError, match="of another version: another layout"):
+        read_checkpoint(tmp_path)
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 255), st.booleans())
+@settings(max_examples=200)
+def test_a_state_of_which_a_byte_is_missing_or_another_never_loads(place: float, change: int, shorten: bool) -> None:
+    whole = to_bytes(some_state())
+    index = int(place * len(whole))
+    altered = whole[:index] + bytes([whole[index] ^ change]) + whole[index + 1 :]
+    with pytest.raises(ValueError, match=r"another layout|altered or cut short"):
+        from_bytes(whole[:index] if shorten else altered)
+
+
+def test_every_kind_of_value_comes_back() -> None:
+    state = {
+        "none": None, "flag": True, "float": 0.1, "text": "σ\n", "nan": [float("inf")], "pair": (1, (2,)),
+        "half": torch.ones(2, 3).half(), "brain": torch.ones(3, dtype=torch.bfloat16), "empty": torch.empty(0, 4),
+        "count": torch.tensor(5), "mask": torch.tensor([True, False]), "by number": {3: {4: torch.arange(2)}},
+    }  # fmt: skip
+    found = from_bytes(to_bytes(state))
+    assert equal(found, state)
+    assert all(found[key].dtype == state[key].dtype for key in ("half", "brain", "count", "mask"))
+    assert found["empty"].shape == (0, 4)
+    with pytest.raises(TypeError, match="plain values and tensors, got set"):
+        to_bytes({"odd": {1}})
 
 
 @pytest.mark.parametrize("name", ["cpu", "gpu"])

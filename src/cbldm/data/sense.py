@@ -157,10 +157,11 @@ def _spectrum(r: FloatArray, g: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Q in Å⁻¹ and the square of the sine transform of G, which goes to 0 smoothly where the data end."""
     end = float(min(r[-1], END))
     n = int(np.clip(end / np.median(np.diff(r)), 64, MOST_POINTS))
-    grid = end / n * np.arange(1, n)
+    steps = np.arange(1, n, dtype=np.float64)
+    grid = end / n * steps
     tapered = np.interp(grid, r, g, left=0.0) * np.cos(0.5 * np.pi * grid / end) ** 2
     # The scale of G does not matter, and its square may overflow.
-    return np.pi / end * np.arange(1, n), dst(tapered / np.abs(tapered).max(), type=1) ** 2
+    return np.pi / end * steps, dst(tapered / np.abs(tapered).max(), type=1) ** 2
 
 
 def _edge(q: FloatArray, power: FloatArray, qmax: float, resolution: float) -> float | None:

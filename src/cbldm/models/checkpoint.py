@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from cbldm.errors import ModelError
 from cbldm.models.cbldm import CbLdm, ModelConfig
@@ -72,7 +72,8 @@ def save_weights(model: CbLdm, folder: Path, name: str) -> None:
     save_file(quantised(model.state_dict()), folder / "model.safetensors")
     # The library writes for the owner alone; weights are for everyone who may read the folder.
     (folder / "model.safetensors").chmod(0o644)
-    config = {"format": FORMAT, "name": name, "model": model.config.to_dict()}
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    config = {"format": FORMAT, "name": name, "sha256": digest, "model": model.config.to_dict()}
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -99,17 +100,35 @@ def load_weights(folder: Path | None = None, device: str = "cpu") -> tuple[CbLdm
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         content = weights.read_bytes()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"cannot read the model in {folder.name}: {error.__class__.__name__}; "
                          "expected model.safetensors and config.json") from error  # fmt: skip
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ModelError(f"config.json in {folder.name} is not of format {FORMAT}, which this version reads")
+    _check_format(config, folder.name)
+    digest = hashlib.sha256(content).hexdigest()
+    if config.get("sha256") != digest:
+        said = f"sha256 {str(config['sha256'])[:12]}…" if "sha256" in config else "no sha256"
+        raise ModelError(
+            f"model.safetensors in {folder.name} is not the one that config.json describes ({said}, but the file has "
+            f"{digest[:12]}…): it is damaged or was exchanged; copy both files again"
+        )
     try:
-        identity = {"name": config["name"], "sha256": hashlib.sha256(content).hexdigest()}
+        identity = {"name": str(config["name"]), "sha256": digest}
         model = CbLdm(ModelConfig(**config["model"]))
-        model.load_state_dict(restored(load_file(weights, device="cpu")))
-    except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        line = str(error).splitlines()[0]
+        model.load_state_dict(restored(load(content)))
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, SafetensorError) as error:
+        line = (str(error).splitlines() or [type(error).__name__])[0]
         raise ModelError(f"the weights in {folder.name} do not fit their config.json: {line}") from error
     model.eval().requires_grad_(False)
     return model.to(device), identity
+
+
+def _check_format(config: object, folder: str) -> None:
+    """Refuse a configuration of another version, and say which of the two is the older one."""
+    found = config.get("format") if isinstance(config, dict) else None
+    if found == FORMAT:
+        return
+    if not isinstance(found, int) or isinstance(found, bool):
+        raise ModelError(f"config.json in {folder} names no format; this version reads format {FORMAT}")
+    remedy = "install a newer cbldm" if found > FORMAT else "train it again or use the cbldm that wrote it"
+    age = "newer" if found > FORMAT else "older"
+    raise ModelError(f"the model in {folder} is of format {found}, {age} than this version's {FORMAT}: {remedy}")

@@ -10,18 +10,15 @@ against 0.681 and 0.692 with two seeds of the noise, sculptor 1.469 and 1.468 ag
 
 from __future__ import annotations
 
-import io
-import pickle
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
-import torch
-
 from cbldm.errors import InputError
 from cbldm.models.cbldm import Stage
 from cbldm.training.config import CheckpointKind
+from cbldm.training.plain_state import from_bytes, to_bytes
 
 #: Largest file of a checkpoint.
 PART_BYTES = 15_000_000
@@ -38,9 +35,7 @@ def write_checkpoint(out: Path, state: Mapping[str, Any], kind: CheckpointKind) 
         kind: What to keep.
     """
     stage = f"{1 + get_args(Stage).index(state['stage'])}-{state['stage']}"
-    buffer = io.BytesIO()
-    torch.save(_compacted(state) if kind == "compact" else dict(state), buffer)
-    content = buffer.getbuffer()
+    content = to_bytes(_compacted(state) if kind == "compact" else state)
     starts = range(0, len(content), PART_BYTES)
     unfinished = out / "unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -58,7 +53,7 @@ def read_checkpoint(out: Path) -> dict[str, Any]:
     """The state of the last checkpoint in the folder of a run, on the CPU; empty where there is none.
 
     Raises:
-        InputError: A part of it is missing or damaged.
+        InputError: A part of it is missing or damaged, or another version wrote it.
     """
     found = _checkpoints(out)
     if not found:
@@ -67,9 +62,10 @@ def read_checkpoint(out: Path) -> dict[str, Any]:
     try:
         n_parts = len(list(folder.iterdir()))
         parts = [(folder / f"part-{number}-of-{n_parts}").read_bytes() for number in range(1, n_parts + 1)]
-        return dict(torch.load(io.BytesIO(b"".join(parts)), map_location="cpu", weights_only=True))
-    except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-        raise InputError(f"{folder} lacks a part or is damaged: {error.__class__.__name__}") from error
+        return from_bytes(b"".join(parts))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{folder} lacks a part or is damaged, or is of another version: {reason}") from error
 
 
 def _checkpoints(out: Path) -> list[Path]:
