@@ -147,10 +147,10 @@ def solve(
         device = chosen.torch_device
         warnings = list(pdf.warnings)
         dnn = first_peak(pdf)
+        warnings += filter(None, [ligand_advice(pdf, dnn)])
         if chosen.fit_qdamp:
             warnings.append(QDAMP_DOUBT)
         generative = chosen.source in MODEL_SOURCES
-        warnings += filter(None, [ligand_advice(pdf, dnn)])
         model, identity = load_weights(chosen.weights, device) if generative else (None, {})
     torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
     rejected: Counter[str] = Counter()
@@ -185,10 +185,10 @@ def solve(
     if 0 < len(candidates) < chosen.candidates:
         warnings.append(f"{len(candidates)} distinct structures were found, {chosen.candidates} were asked for")
     warnings += [flag.text for flag in flags]
+    warnings += filter(None, [background_note(pdf, candidate.fit) for candidate in candidates[:1]])
     clock.seconds["total"] = time.perf_counter() - begin
     return Solution(
         pdf, candidates, dict(rejected), warnings, identity, chosen.seed, device, clock.seconds, estimates, raw, flags
-    warnings += filter(None, [background_note(pdf, candidate.fit) for candidate in candidates[:1]])
     )
 
 
@@ -224,11 +224,11 @@ def describe(model: CbLdm, pdf: Pdf, dnn: float) -> dict[str, Any]:
 def inspect_pdf(pdf: Pdf) -> dict[str, Any]:
     """What can be said of a PDF before it is solved: ``dnn`` in Å, ``motif`` and ``n_atoms`` as `describe` gives them.
 
+    ``advice`` has a line where the fit should begin elsewhere.
+
     Raises:
         InputError: There is no first peak.
     """
-    ``advice`` has a line where the fit should begin elsewhere.
-
     dnn = first_peak(pdf)
     advice = list(filter(None, [ligand_advice(pdf, dnn)]))
     return {"dnn": round(dnn, 4), "advice": advice} | describe(load_weights()[0], pdf, dnn)
