@@ -266,7 +266,7 @@ def run(check: str, folder: Path, n_inputs: int, start: int) -> None:
 
 @pytest.mark.parametrize("check", sorted(CHECKS))
 def test_generated_files(check: str, tmp_path: Path) -> None:
-    run(check, tmp_path, 1000, start=0)
+    run(check, tmp_path, 700, start=0)
 
 
 @pytest.mark.slow
