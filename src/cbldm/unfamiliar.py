@@ -39,7 +39,7 @@ BROAD, LOOSE = 0.018, 0.2
 #: ln(radius) are one size.
 AS_WELL, SPREAD = 0.03, 0.15
 #: Share of the largest size of a source from which a particle may be larger.
-NEAR_LIMIT = 0.98
+NEAR_LIMIT = 0.97
 #: Points per independent one that spheres are fitted to.
 OVERSAMPLING = 2.0
 #: Points of a Fourier transform over those of the data.
