@@ -212,7 +212,7 @@ def _inputs(solution: Solution, settings: Sequence[tuple[str, str, str, str, str
         "SHA-256 of the data": pdf.sha256,
     }
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    label = 'tabindex="0" role="region" aria-labelledby="input-title"'
+    label = 'tabindex="0" role="region" aria-label="Table of settings"'
     return f'<div class="scroll" {label}>{table}</div>{_pairs("Data", data, wide=True)}'
 
 

@@ -97,9 +97,12 @@ class Report {
     this.view?.show(candidate.atoms, this.coloursOf(candidate, by), radius);
     byId("key").replaceChildren(...this.keys[by].flatMap(({ label, colour }, index) => {
       if (!candidate[by].includes(String(index))) return [];
-      const dot = svg("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" });
+      const entry = document.createElement("span");
+      entry.className = "entry";
+      const dot = svg("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, entry);
       svg("circle", { cx: 6, cy: 6, r: 5.5, fill: colour, stroke: "#0004" }, dot);
-      return [dot, label];
+      entry.append(label);
+      return [entry];
     }));
   }
 
