@@ -58,7 +58,7 @@ def test_gr_reads_back_to_the_last_bit(tmp_path, seed, uncertain):
 
 def test_gr_of_a_simulation_keeps_a_qmin_in_the_small_angle_region(tmp_path):
     r = np.arange(0, 20, 0.01)
-    write_gr(tmp_path / "a.gr", r, np.sin(r), {"element": "Au", "qmin": 0.0, "qmax": 25})
+    write_gr(tmp_path / "a.gr", r, np.sin(8 * r) * np.exp(-r / 5), {"element": "Au", "qmin": 0.0, "qmax": 25})
     pdf = read_pdf(tmp_path / "a.gr")
     assert pdf.instrument.qmin == 0.0
     assert pdf.warnings == ()
