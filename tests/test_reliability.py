@@ -1,4 +1,4 @@
-"""Statements that come true as often as they say have no calibration error, and others have the error they are made with."""
+"""Statements that come true as often as they say have no calibration error; a boast is an error of its own size."""
 
 import numpy as np
 import pytest

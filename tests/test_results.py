@@ -64,7 +64,7 @@ def test_schema(solution):
         "equivalents": 1,
         "words": "one structure fits better than all others that were found: an fcc cluster of 19 atoms",
         "motif": {"fcc": 1.0},
-        "n_atoms": {"0.5": [19, 19], "0.8": [19, 19], "0.95": [19, 19]},
+        "n_atoms": {"0.5": [19, 19], "0.8": [19, 19], "0.95": [19, 20]},
     }
     assert [entry["group"] for entry in content["candidates"]] == [1, 2]
     assert content["candidates"][0]["rw_left_out"] is None

@@ -410,7 +410,7 @@ def evaluate_command(
             metavar="SET", help="textbook, offlibrary, large, or seen: textbook shapes of the training split."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for cases.jsonl, report.json and report.png; a run is resumed.")],
+    out: Annotated[Path, typer.Option(help="Folder for cases.jsonl, report.json and pictures; a run is resumed.")],
     source: From = "cbldm",
     floor: Annotated[
         list[float] | None, typer.Option(help="Noise floor (Rw), once or more often; else 0, 0.05, 0.1 and 0.2.")
@@ -427,7 +427,9 @@ def evaluate_command(
     from cbldm.evaluation import FLOORS, evaluate
     from cbldm.models.checkpoint import load_weights
     from cbldm.pipeline import SOURCES, solve
+    from cbldm.report.calibration_figure import draw_calibration
     from cbldm.report.evaluation_figure import draw_evaluation
+    from cbldm.report.evaluation_tables import calibration_table, score_table
 
     case_keys(name, limit, seed)  # refuses what is not there before anything is shown
 
@@ -454,4 +456,7 @@ def evaluate_command(
     content = report.to_dict()
     write_text(out / "report.json", json.dumps(content, indent=2) + "\n")
     draw_evaluation(content, out / "report.png")
-    Console(width=None if sys.stdout.isatty() else 160).print(report.table())
+    draw_calibration(content, out / "calibration.png")
+    screen = Console(width=None if sys.stdout.isatty() else 160)
+    screen.print(score_table(content))
+    screen.print(calibration_table(content))

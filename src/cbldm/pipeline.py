@@ -66,6 +66,9 @@ THOROUGH = 60
 ROUNDS, ENOUGH = 2, 0.3
 #: Structures that are fitted, for each candidate asked for.
 FITTED = 2.0
+#: Rw above that of the best fit from which a structure is no candidate: where the data know better, a list is not
+#: filled up with what they rule out.
+HOPELESS = 0.2
 #: What a user of --fit-qdamp must know.
 QDAMP_DOUBT = (
     "size and Qdamp trade off: both lower G(r) at large r, so with Qdamp fitted the sizes are less certain; "
@@ -361,8 +364,11 @@ def _refine(
 ) -> list[tuple[FittedStructure, str]]:
     """The fits with their positions refined under the restraint, as far as they stay sound and distinct.
 
-    Those of more than `REFINED_TO` atoms stay as they are.
+    Those of more than `REFINED_TO` atoms stay as they are, and what fits hopelessly worse than the best is left out.
     """
+    near = [pair for pair in best if pair[0].rw < best[0][0].rw + HOPELESS]
+    rejected["much worse fits"] += len(best) - len(near)
+    best = near
     small = [fit for fit, _ in best if not _is_large(fit)]
     moved = iter(judged(pdf, small, fit_qdamp=options.fit_qdamp, max_iterations=MOST_ITERATIONS, device=device))
     refined = [fit if _is_large(fit) else next(moved) for fit, _ in best]
