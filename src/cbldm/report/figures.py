@@ -173,7 +173,9 @@ def draw_structures(solution: Solution, path: str | os.PathLike[str]) -> None:
         _draw_header(axes, solution, len(candidates))
         _draw_key(axes, picture, height - FOOTER + 70)
         _draw_scale_bar(axes, scale, 0.4 * cell, height - FOOTER + 70)
-        axes.imshow(picture, extent=(0, STRUCTURES_WIDTH, height, 0), interpolation="nearest", zorder=0)
+        axes.set_xlim(0, STRUCTURES_WIDTH)
+        axes.set_ylim(height, 0)
+        figure.figimage(picture, origin="upper", zorder=-1)
         png = _png(figure)
     _write(path, png)
 
