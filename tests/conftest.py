@@ -20,6 +20,8 @@ settings.register_profile("cbldm", deadline=None, derandomize=True, database=Non
 settings.load_profile("cbldm")
 
 ROOT = Path(__file__).parents[1]
+#: A script that runs on its own; looking for doctests in it would import what only it needs.
+collect_ignore = ["fuzz/atheris_reader.py"]
 
 
 @pytest.fixture(scope="session")
