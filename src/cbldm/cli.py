@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import statistics
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from cbldm.options import MODEL_SOURCES, Options
 # Every command imports what it needs where it runs: help and a wrong option must not wait for torch.
 if TYPE_CHECKING:
     from cbldm.pipeline import Watcher
-    from cbldm.types import Pdf, Solution
+    from cbldm.types import Pdf
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -32,8 +33,17 @@ app = typer.Typer(
     rich_markup_mode=None,
     help="Ranked 3D structures of metal nanoparticles from a pair distribution function.",
 )
+
+
+def _console() -> Console:
+    """Standard error: in a log 120 columns wide, and without escape codes where ``NO_COLOR`` asks for none."""
+    # By itself rich would leave out the colours then, but not bold type.
+    plain = bool(os.environ.get("NO_COLOR"))
+    return Console(stderr=True, width=None if sys.stderr.isatty() else 120, color_system=None if plain else "auto")
+
+
 #: Everything for people goes here; standard output carries only what was asked for.
-console = Console(stderr=True, width=None if sys.stderr.isatty() else 120)
+console = _console()
 
 Element = Annotated[str | None, typer.Option(help="Chemical symbol; from the header where not given.")]
 Qmin = Annotated[float | None, typer.Option(help="Lower end of the Fourier integral, Å⁻¹.")]
@@ -115,43 +125,6 @@ def _show_settings(pdf: Pdf) -> None:
     console.print(table)
 
 
-def _show_solution(solution: Solution) -> None:
-    from cbldm.ambiguity import summarise
-
-    table = Table(title=f"{len(solution.candidates)} candidates, best first", title_justify="left", box=SIMPLE_HEAD)
-    names = (
-        "rank",
-        "source",
-        "N",
-        "motif",
-        "diameter Å",
-        "Rw",
-        "scale",
-        "stretch",
-        "Uiso Å²",
-        "moved Å",
-        "RMSD to 1 Å",
-        "weight",
-        "group",
-    )
-    for name in names:
-        table.add_column(name, justify="left" if name in ("source", "motif") else "right")
-    for c in solution.candidates:
-        distance = "" if c.rmsd_to_rank1 is None else f"{c.rmsd_to_rank1:.2f}"
-        table.add_row(
-            str(c.rank), c.source, str(c.n_atoms), c.motif, f"{c.diameter:.1f}", f"{c.rw:.4f}",
-            f"{c.parameters['scale']:.3f}", f"{c.parameters['stretch']:.4f}", f"{c.parameters['uiso']:.4f}",
-            f"{c.moved_median:.2f}", distance, f"{c.weight:.2f}", str(c.group),
-        )  # fmt: skip
-    console.print(table)
-    if solution.candidates:
-        console.print(summarise(solution.candidates).words, highlight=False)
-    rejected = ", ".join(f"{count} {reason}" for reason, count in solution.rejected.items() if count)
-    console.print(f"rejected: {rejected or 'none'}; {solution.seconds['total']:.1f} s on {solution.device}")
-    for warning in solution.warnings:
-        console.print(f"note: {warning}", highlight=False)
-
-
 @app.command("solve")
 def solve_command(
     file: Annotated[Path, typer.Argument(help="A G(r) file.")],
@@ -188,14 +161,15 @@ def solve_command(
     Options(**options)
 
     from cbldm.data.pdf_files import read_pdf
-    from cbldm.data.pdf_settings import require_element
-    from cbldm.results import check_folder, results_text, write_solution
+    from cbldm.data.pdf_settings import require_metal
+    from cbldm.report.terminal import show_solution
+    from cbldm.results import answer, check_folder, posterior, results_text, write_solution
 
     folder = out or file.with_name(f"{file.stem}_cbldm")
     check_folder(folder)
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
                    background=background, r_unit=_unit(r_unit), instrument=instrument)  # fmt: skip
-    require_element(pdf)
+    require_metal(pdf)
     if not quiet:
         _show_settings(pdf)
 
@@ -205,8 +179,7 @@ def solve_command(
         solution = solve(pdf, watch=watch, **options)
     write_solution(solution, folder, report=report)
     if not quiet:
-        _show_solution(solution)
-        console.print(f"written to {folder}", highlight=False)
+        show_solution(console, solution, answer=answer(solution), posterior=posterior(solution), folder=folder)
     if as_json:
         sys.stdout.write(results_text(solution))
 

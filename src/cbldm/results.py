@@ -13,6 +13,7 @@ from typing import Any
 
 from cbldm.ambiguity import summarise
 from cbldm.errors import InputError
+from cbldm.report.posterior import Posterior
 from cbldm.types import Candidate, Solution
 
 #: Version of the layout of results.json.
@@ -88,6 +89,19 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 5)
+
+
+def answer(solution: Solution) -> str:
+    """A solution in a sentence."""
+    return summarise(solution.candidates).words if solution.candidates else "no structure was found"
+
+
+def posterior(solution: Solution) -> Posterior | None:
+    """How likely each atom count and motif is; None without candidates."""
+    if not solution.candidates:
+        return None
+    found = summarise(solution.candidates)
+    return Posterior(dict(enumerate(found.count)), found.n_atoms, found.motif)
 
 
 def results_text(solution: Solution) -> str:
@@ -180,14 +194,12 @@ def _report_text(solution: Solution, folder: Path) -> str:
     """report.html as text, with the files in the folder inside."""
     from cbldm.data.pdf_settings import settings_table
     from cbldm.report.html import report_html
-    from cbldm.report.posterior import Posterior
 
     carried = [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".xyz", ".cif", ".fgr")]
-    found = summarise(solution.candidates) if solution.candidates else None
     return report_html(
         solution,
-        answer=found.words if found else "no structure was found",
-        posterior=Posterior(dict(enumerate(found.count)), found.n_atoms, found.motif) if found else None,
+        answer=answer(solution),
+        posterior=posterior(solution),
         settings=settings_table(solution.pdf),
         files={path.relative_to(folder).as_posix(): path.read_bytes() for path in carried},
         version=version("cbldm"),
