@@ -123,6 +123,11 @@ def test_missing_element_is_asked_for():
         solve(simulated(decahedron(3, 2, 0), element=None))
 
 
+def test_what_is_no_metal_is_refused():
+    with pytest.raises(cbldm.InputError, match=r"must be a metal.*made of Si \(from the option\)"):
+        solve(simulated(decahedron(3, 2, 0), element="Si"))
+
+
 def test_too_large_for_the_model():
     with pytest.raises(cbldm.InputError, match="up to 256 atoms"):
         solve(EXAMPLE, n_atoms=(300, 400), **QUICK)

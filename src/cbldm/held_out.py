@@ -35,7 +35,7 @@ def part(pdf: Pdf) -> tuple[Pdf, Pdf] | None:
     Example:
         >>> from cbldm.data.pdf_files import pdf_from_arrays
         >>> r = np.linspace(0, 20, 2001)
-        >>> parts = part(pdf_from_arrays(r, np.sin(r), element="Pt", qmax=22))
+        >>> parts = part(pdf_from_arrays(r, np.sin(6 * r), element="Pt", qmax=22))
         >>> [round(float(x), 2) for x in parts[1].r[[0, 99, 100]]]
         [3.5, 4.49, 8.5]
     """

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from cbldm.data.nests import MOST as LARGEST
 from cbldm.data.pdf_files import pdf_from_arrays, read_pdf
-from cbldm.data.pdf_settings import require_element
+from cbldm.data.pdf_settings import require_metal
 from cbldm.errors import InputError
 from cbldm.first_peak import first_peak
 from cbldm.geometry.frames import frame
@@ -145,7 +145,7 @@ def solve(
     }  # fmt: skip
     with clock.stage("load"):
         pdf = _load(data, element, settings)
-        symbol = require_element(pdf)
+        symbol = require_metal(pdf)
         fit_range(pdf)
         device = chosen.torch_device
         warnings = list(pdf.warnings)

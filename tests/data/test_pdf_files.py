@@ -528,7 +528,7 @@ BROKEN = {
     "cut off": (rows(R, G) + "25.02", "line 1251: not a row"),
     "ragged": (rows(R[:100], G[:100]) + "2.02 1 1\n", "line 101: 3 columns where"),
     "F(Q)": ("#L Q(A^-1) F(A^-1)\n" + rows(R, G), "function of Q"),
-    "R(r)": ("#L r(A) R(r)\n" + rows(R, G), "R\\(r\\), S\\(Q\\) or such by its label"),
+    "R(r)": ("#L r(A) R(r)\n" + rows(R, G), "R\\(r\\), S\\(Q\\) or another function than G\\(r\\) by its label"),
     "all zero": (rows(R, 0 * R), "nothing to fit"),
 }
 

@@ -30,13 +30,11 @@ def is_element(symbol: str) -> bool:
 
 
 def check_element(symbol: str) -> str:
-    """Return `symbol` if it names a metal.
+    """Return `symbol` if it names an element.
 
     Raises:
         InputError: It does not; the right spelling is suggested where one is near.
     """
-    if str(symbol) in NON_METALS:
-        raise InputError(f"element must be a metal, as Pt or Au: no metal particle is made of {symbol}")
     if is_element(str(symbol)):
         return str(symbol)
     near = str(symbol).strip().capitalize()
@@ -98,9 +96,11 @@ def write_formula(counts: Mapping[str, float]) -> str:
 def main_metal(counts: Mapping[str, float]) -> str | None:
     """The metal with the largest count × Z, which is the one that scatters X-rays most; None without a metal.
 
+    A formula of one element is taken at its word, metal or not.
+
     Example:
         >>> main_metal({"Au": 144, "S": 60, "C": 180}), main_metal({"C": 60}), main_metal({"Si": 1, "O": 2})
-        ('Au', None, None)
+        ('Au', 'C', None)
     """
-    metals = [element for element in counts if element not in NON_METALS]
+    metals = [element for element in counts if element not in NON_METALS] or (list(counts) if len(counts) == 1 else [])
     return max(metals, key=lambda element: counts[element] * atomic_numbers[element], default=None)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cbldm.data.composition import check_element, main_metal, parse_formula, write_formula
+from cbldm.data.composition import NON_METALS, check_element, main_metal, parse_formula, write_formula
 from cbldm.data.pdf_header import PdfHeader
 from cbldm.errors import InputError
 from cbldm.physics.background import HIGHEST_Q, most_terms
@@ -123,6 +123,21 @@ def require_element(pdf: Pdf) -> str:
         name = repr(pdf.file) if pdf.file else "the PDF"
         raise InputError(f"{name} does not say which metal it is of: give --element SYMBOL, as --element Pt")
     return pdf.element
+
+
+def require_metal(pdf: Pdf) -> str:
+    """The element of a PDF, which must be one that metal particles are made of.
+
+    Raises:
+        InputError: Neither header nor option named one, or it is no metal.
+    """
+    symbol = require_element(pdf)
+    if symbol in NON_METALS:
+        raise InputError(
+            f"element must be a metal, as Pt or Au: no metal particle is made of {symbol} "
+            f"(from the {pdf.settings['element'].source}); --element SYMBOL sets it"
+        )
+    return symbol
 
 
 class SettingRow(NamedTuple):

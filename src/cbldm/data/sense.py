@@ -166,6 +166,8 @@ def _spectrum(r: FloatArray, g: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 def _edge(q: FloatArray, power: FloatArray, qmax: float, resolution: float) -> float | None:
     """Q in Å⁻¹ far below Qmax where the spectrum ends at once; None where it fades, as warm atoms make it."""
+    if q[-1] < qmax:
+        return None  # the grid is too coarse for Qmax, which is said elsewhere
     width = max(0.5, resolution)
     bands = np.array([power[(q >= low) & (q < low + width)].mean() for low in np.arange(0, qmax - width, width)])
     last = int(np.flatnonzero(bands > SIGNAL * bands.max())[-1])
