@@ -45,13 +45,14 @@ ALLOWED = {
     "unfamiliar": GROUND | {"first_peak", "physics"},
     "ambiguity": GROUND,
     "results": {"ambiguity", "data", "report", *GROUND},
+    "saved": {"data", *GROUND},
     "simulate": GROUND | {"physics", "data"},
     "reliability": set(),
     "scores": GROUND | {"geometry", "metrics", "reliability"},
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
     "report": {"types", "errors"},
     "cli": SOLVING
-    | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results"}
+    | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
     | {"simulate", "training", "evaluation", "report"},
     "__init__": SOLVING | {"options", "pipeline", "results"},
     "__main__": {"cli"},

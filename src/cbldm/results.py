@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -91,16 +92,16 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else round(value, 5)
 
 
-def answer(solution: Solution) -> str:
-    """A solution in a sentence."""
-    return summarise(solution.candidates).words if solution.candidates else "no structure was found"
+def answer(candidates: Sequence[Candidate]) -> str:
+    """Candidates in a sentence."""
+    return summarise(candidates).words if candidates else "no structure was found"
 
 
-def posterior(solution: Solution) -> Posterior | None:
+def posterior(candidates: Sequence[Candidate]) -> Posterior | None:
     """How likely each atom count and motif is; None without candidates."""
-    if not solution.candidates:
+    if not candidates:
         return None
-    found = summarise(solution.candidates)
+    found = summarise(candidates)
     return Posterior(dict(enumerate(found.count)), found.n_atoms, found.motif)
 
 
@@ -198,8 +199,8 @@ def _report_text(solution: Solution, folder: Path) -> str:
     carried = [path for path in sorted(folder.rglob("*")) if path.suffix in (".json", ".xyz", ".cif", ".fgr")]
     return report_html(
         solution,
-        answer=answer(solution),
-        posterior=posterior(solution),
+        answer=answer(solution.candidates),
+        posterior=posterior(solution.candidates),
         settings=settings_table(solution.pdf),
         files={path.relative_to(folder).as_posix(): path.read_bytes() for path in carried},
         version=version("cbldm"),
