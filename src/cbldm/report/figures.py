@@ -20,7 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
+from matplotlib.image import imsave
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
 from cbldm.errors import InputError
 from cbldm.types import Candidate, Fit, FloatArray, Solution
@@ -41,6 +43,8 @@ COORDINATION_LABELS = ("≤ 5", "6", "7", "8", "9", "≥ 10")
 TILT = (17.0, 12.0)
 #: Bonds whose directions have a cosine above this are parallel.
 PARALLEL = 0.98
+#: Most atoms, the innermost ones, whose bonds are compared for that.
+MOST_COMPARED = 200
 #: Direction to the light, in front of the picture from the upper left.
 LIGHT = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
 #: How much an atom fades for each diameter that it lies behind the foremost one, and what at least is left of it.
@@ -175,8 +179,7 @@ def draw_structures(solution: Solution, path: str | os.PathLike[str]) -> None:
         _draw_scale_bar(axes, scale, 0.4 * cell, height - FOOTER + 70)
         axes.set_xlim(0, STRUCTURES_WIDTH)
         axes.set_ylim(height, 0)
-        figure.figimage(picture, origin="upper", zorder=-1)
-        png = _png(figure)
+        png = _png_over(figure, picture)
     _write(path, png)
 
 
@@ -247,9 +250,11 @@ def pose(positions: FloatArray) -> FloatArray:
 
 
 def _densest_row(positions: FloatArray) -> FloatArray:
-    """The unit vector along which most bonds lie."""
-    vectors = positions[:, None] - positions[None]
-    bonded = np.triu(neighbours(positions))
+    """The unit vector along which most bonds of the core lie."""
+    from_centre = np.linalg.norm(positions - positions.mean(axis=0), axis=1)
+    core = positions[np.argsort(from_centre, kind="stable")[:MOST_COMPARED]]
+    vectors = core[:, None] - core[None]
+    bonded = np.triu(neighbours(core))
     bonds = vectors[bonded] / np.linalg.norm(vectors[bonded], axis=1, keepdims=True)
     cosines = bonds @ bonds.T
     best = cosines[np.argmax(np.sum(np.abs(cosines) > PARALLEL, axis=1))]
@@ -283,9 +288,9 @@ def neighbours(positions: FloatArray) -> NDArray[np.bool_]:
 
 def _distances(positions: FloatArray) -> FloatArray:
     """(n_atoms, n_atoms), with infinity on the diagonal so that no atom is its own neighbour."""
-    distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
+    distances = cdist(positions, positions)
     np.fill_diagonal(distances, np.inf)
-    return distances
+    return np.asarray(distances)
 
 
 def _colours(counts: NDArray[np.int64]) -> FloatArray:
@@ -315,7 +320,8 @@ def render(centres: FloatArray, radius: float, colours: FloatArray, size: tuple[
     y_axis = height / 2 - 0.5 - np.arange(height)
     x_axis = np.arange(width) + 0.5 - width / 2
     depth = np.full((height, width), -np.inf)
-    owner = np.full((height, width), -1)
+    # Short integers are sorted many times as fast.
+    owner = np.full((height, width), -1, dtype=np.int16)
     for index, (x, y, z) in enumerate(spheres):
         rows = slice(*np.searchsorted(-y_axis, [-y - radius, -y + radius]))
         columns = slice(*np.searchsorted(x_axis, [x - radius, x + radius]))
@@ -324,19 +330,22 @@ def render(centres: FloatArray, radius: float, colours: FloatArray, size: tuple[
         front = surface > depth[rows, columns]
         depth[rows, columns][front] = surface[front]
         owner[rows, columns][front] = index
-    picture = np.ones((height * width, 3))
+    picture = np.ones((height * width, 3), dtype=np.float32)
     pixels = np.argsort(owner, axis=None, kind="stable")
     of_atom = np.split(pixels, np.searchsorted(owner.ravel()[pixels], np.arange(len(spheres))))[1:]
     touching = _distances(spheres) < 2 * NEIGHBOUR_REACH * radius
     for index, (seen, sphere) in enumerate(zip(of_atom, spheres, strict=True)):
+        if not len(seen):
+            continue
         row, column = np.divmod(seen, width)
         normals = (np.stack([x_axis[column], y_axis[row], depth[row, column]], axis=1) - sphere) / radius
         others = (spheres[touching[index]] - sphere) / (2 * radius)
         behind = (spheres[:, 2].max() - sphere[2]) / (2 * radius)
         lit = _shade(colours[index], normals, others)
         picture[seen] = 1 - (1 - lit) * max(1 - FADING * behind, LEAST_FADED)
-    averaged = picture.reshape(size[0], OVERSAMPLING, size[1], OVERSAMPLING, 3).mean(axis=(1, 3))
-    return np.round(255 * averaged).astype(np.uint8)
+    fine = picture.reshape(size[0], OVERSAMPLING, size[1], OVERSAMPLING, 3)
+    averaged = sum(fine[:, i, :, j] for i in range(OVERSAMPLING) for j in range(OVERSAMPLING)) / OVERSAMPLING**2
+    return np.asarray(np.round(255 * averaged).astype(np.uint8))
 
 
 def _shade(colour: FloatArray, normals: FloatArray, others: FloatArray) -> FloatArray:
@@ -396,6 +405,21 @@ def _png(figure: Figure) -> bytes:
     """The figure as PNG, without the note of matplotlib's version."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _png_over(figure: Figure, picture: NDArray[np.uint8]) -> bytes:
+    """The figure, without its ground, over a picture (height, width, 3) of its size, whose pixels stay as they are."""
+    figure.patch.set_alpha(0.0)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    drawn = np.asarray(canvas.buffer_rgba())
+    inked = drawn[..., 3] > 0
+    opacity = drawn[inked, 3:] / np.float32(255)
+    mixed = picture.copy()
+    mixed[inked] = np.round(opacity * drawn[inked, :3] + (1 - opacity) * picture[inked])
+    buffer = io.BytesIO()
+    imsave(buffer, mixed, format="png", metadata={"Software": None}, dpi=DPI)
     return buffer.getvalue()
 
 
