@@ -7,6 +7,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from cbldm.views import Views, register
+
 # Threads that wait by spinning make everything many times slower where cores are shared, as on a beamline machine; and
 # numpy's matrices of a few hundred atoms are ten times slower on two threads than on one.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -48,6 +50,15 @@ __all__ = [
     "solve",
     "write_solution",
 ]
+
+
+def _notebook() -> Views:
+    from cbldm import notebook
+
+    return notebook
+
+
+register(_notebook)
 
 
 def __getattr__(name: str) -> Any:

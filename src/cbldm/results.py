@@ -162,8 +162,27 @@ def write_solution(solution: Solution, out: str | Path, *, report: bool = True) 
 
 def _fill(solution: Solution, folder: Path, report: bool) -> None:
     # Seconds of imports, which no folder needs to be refused.
-    from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
+    from cbldm.data.structure_files import write_text
     from cbldm.report.figures import draw_fit, draw_structures
+
+    _write_data(solution, folder)
+    if solution.candidates:
+        draw_fit(solution, folder / "fit.png")
+        draw_structures(solution, folder / "structures.png")
+    if report:
+        write_text(folder / "report.html", _report_text(solution, folder))
+
+
+def report_text(solution: Solution) -> str:
+    """report.html as text, without a folder."""
+    with tempfile.TemporaryDirectory() as place:
+        _write_data(solution, Path(place))
+        return _report_text(solution, Path(place))
+
+
+def _write_data(solution: Solution, folder: Path) -> None:
+    """Everything but pictures and pages."""
+    from cbldm.data.structure_files import write_cif, write_fgr, write_text, write_xyz
 
     for name in ("candidates", "fits"):
         (folder / name).mkdir()
@@ -183,12 +202,7 @@ def _fill(solution: Solution, folder: Path, report: bool) -> None:
         if solution.pdf.n_background:
             metadata |= {"background": solution.pdf.n_background, "background_share": candidate.fit.background_share}
         write_fgr(folder / "fits" / f"{name}.fgr", candidate.fit, metadata)
-    if solution.candidates:
-        draw_fit(solution, folder / "fit.png")
-        draw_structures(solution, folder / "structures.png")
     write_text(folder / "results.json", results_text(solution))
-    if report:
-        write_text(folder / "report.html", _report_text(solution, folder))
 
 
 def _report_text(solution: Solution, folder: Path) -> str:

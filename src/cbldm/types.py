@@ -1,19 +1,24 @@
 """The nouns of cbldm: settings with their origin, a cluster, a PDF, a fit, a candidate and a solution.
 
-This module is the ground floor: it imports numpy and nothing of cbldm but its errors.
+This module is the ground floor: it imports numpy and nothing of cbldm but its errors and the names of its views.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from cbldm.errors import InputError
+from cbldm.views import Shown, views
+
 if TYPE_CHECKING:
     from ase import Atoms
+    from matplotlib.figure import Figure
 
 FloatArray = NDArray[np.float64]
 
@@ -205,11 +210,24 @@ class Candidate:
         """Number of atoms."""
         return len(self.atoms)
 
-    @property
+    @cached_property
     def diameter(self) -> float:
         """Largest distance between two atoms, in Å."""
-        positions = self.atoms.get_positions()
-        return float(np.max(np.linalg.norm(positions[:, None] - positions[None], axis=-1)))
+        # Later than the module, so that --help need not wait for scipy.
+        from scipy.spatial.distance import pdist
+
+        return float(np.max(pdist(self.atoms.get_positions()), initial=0.0))
+
+    def plot(self, width: float = 3.4) -> Figure:
+        """Data, fit and difference as a matplotlib figure, ``width`` inches wide."""
+        return views().fit_figure(self, width)
+
+    def view(self) -> Shown:
+        """The structure for a notebook, to be turned."""
+        return views().structure(self)
+
+    def _repr_html_(self) -> str:
+        return views().candidate_html(self)
 
 
 @dataclass(frozen=True)
@@ -259,3 +277,12 @@ class Solution:
     estimates: Mapping[str, Any]
     raw: Sequence[FloatArray] = ()
     flags: Sequence[Flag] = ()
+
+    def plot(self, width: float = 3.4) -> Figure:
+        """Data, best fit and difference as a matplotlib figure, ``width`` inches wide; there must be a candidate."""
+        if not self.candidates:
+            raise InputError("a solution without candidates cannot be plotted")
+        return self.candidates[0].plot(width)
+
+    def _repr_html_(self) -> str:
+        return views().solution_html(self)

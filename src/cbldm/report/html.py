@@ -55,17 +55,12 @@ def report_html(
     Returns:
         The page; the same solution gives the same text.
     """
-    style, viewer = _asset("report.css"), _asset("3Dmol-min.js")
-    script = "".join(_asset(name) for name in ("plot.js", "structure.js", "report.js"))
     pdf = solution.pdf
     n_found = len(solution.candidates)
     diameters = [candidate.diameter for candidate in solution.candidates]
     page = {
-        "policy": f"default-src 'none'; script-src {_hash(script)} {_hash(viewer)}; style-src {_hash(style)}; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'",
+        **_machinery("report.js"),
         "title": escape(f"{pdf.file or 'arrays'}: cbldm report"),
-        "style": style,
-        "script": script,
         "heading": escape(pdf.file or "arrays"),
         "subtitle": escape(f"{pdf.element or 'unknown element'}, {n_found} candidate structure{'s' * (n_found != 1)}"),
         "notes": _notes(solution),
@@ -76,9 +71,19 @@ def report_html(
         "run": _run(solution),
         "version": escape(version),
         "payload": _pack(json.dumps(_payload(solution.candidates, files))),
-        "viewer": _pack(viewer),
     }
     return _fill("report.html", page)
+
+
+def _machinery(script_name: str) -> dict[str, str]:
+    """What makes a page work: style, scripts of which this is the last, viewer, and a policy that knows them alone."""
+    style, viewer = _asset("report.css"), _asset("3Dmol-min.js")
+    script = "".join(_asset(name) for name in ("plot.js", "structure.js", "content.js", script_name))
+    policy = (
+        f"default-src 'none'; script-src {_hash(script)} {_hash(viewer)}; style-src {_hash(style)}; "
+        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    return {"policy": policy, "style": style, "script": script, "viewer": _pack(viewer)}
 
 
 def _asset(name: str) -> str:

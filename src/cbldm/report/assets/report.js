@@ -1,38 +1,5 @@
 // The page: unpacks what it carries, shows a candidate, sorts the table, and offers the files.
 
-const byId = (id) => document.getElementById(id);
-const dark = window.matchMedia("(prefers-color-scheme: dark)");
-
-function setTheme(name) {
-  document.documentElement.dataset.theme = name;
-  byId("theme")?.setAttribute("aria-pressed", String(name === "dark"));
-}
-
-setTheme(dark.matches ? "dark" : "light");
-dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
-
-/** Text from gzip in base64. */
-async function unpack(id) {
-  const packed = Uint8Array.from(atob(byId(id).textContent.trim()), (sign) => sign.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
-}
-
-/** The curves of a .fgr file: r, calculated, two unused columns, observed − calculated. */
-function readFit(text, rank) {
-  const rows = text.slice(text.indexOf("\n#L ") + 1).trim().split("\n").slice(1).map((row) => row.split(" ").map(Number));
-  const column = (index) => Float64Array.from(rows, (row) => row[index]);
-  const [r, calculated, difference] = [column(0), column(1), column(4)];
-  return { rank, r, calculated, difference, observed: calculated.map((value, index) => value + difference[index]) };
-}
-
-/** The positions in an extended .xyz file, from their mean and as seen first. */
-function readAtoms(text, view) {
-  const rows = text.trim().split("\n").slice(2).map((row) => row.trim().split(/\s+/).slice(1, 4).map(Number));
-  const mean = [0, 1, 2].map((k) => rows.reduce((sum, row) => sum + row[k], 0) / rows.length);
-  return turned(rows.map((row) => row.map((value, k) => value - mean[k])), view);
-}
-
 class Report {
   constructor(content) {
     this.files = content.files;
@@ -67,9 +34,8 @@ class Report {
     }
   }
 
-  /** The colour of each atom: its class is one digit of a string. */
   coloursOf(candidate, by) {
-    return Array.from(candidate[by], (digit) => this.keys[by][Number(digit)].colour);
+    return coloursOf(this.keys[by], candidate[by]);
   }
 
   step(by) {
@@ -95,15 +61,7 @@ class Report {
     const candidate = this.candidates.get(this.chosen), by = byId("colour").value;
     const radius = (candidate.radius * Number(byId("size").value)) / 100;
     this.view?.show(candidate.atoms, this.coloursOf(candidate, by), radius);
-    byId("key").replaceChildren(...this.keys[by].flatMap(({ label, colour }, index) => {
-      if (!candidate[by].includes(String(index))) return [];
-      const entry = document.createElement("span");
-      entry.className = "entry";
-      const dot = svg("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, entry);
-      svg("circle", { cx: 6, cy: 6, r: 5.5, fill: colour, stroke: "#0004" }, dot);
-      entry.append(label);
-      return [entry];
-    }));
+    showKey(byId("key"), this.keys[by], candidate[by]);
   }
 
   /** Small pictures of every candidate, also for paper, at the size that the page gives them. */
@@ -135,17 +93,8 @@ class Report {
   async startViewer() {
     const box = byId("structure");
     if (!box) return;
-    let plain = !hasWebgl();
-    if (!plain) {
-      const script = document.createElement("script");
-      script.textContent = await unpack("viewer-code");
-      document.head.append(script);
-      plain = !window.$3Dmol;
-    }
-    this.view = plain ? new PlainView(box) : new WebglView(box);
-    byId("fallback").hidden = !plain;
-    box.dataset.drawnBy = plain ? "canvas" : "3Dmol";
-    steer(box, this.view, plain);
+    this.view = await openView(box);
+    byId("fallback").hidden = box.dataset.drawnBy === "3Dmol";
     this.showStructure();
   }
 }

@@ -135,6 +135,39 @@ class WebglView {
   }
 }
 
+/** The colour of each atom: its class is one digit of a string. */
+function coloursOf(key, classes) {
+  return Array.from(classes, (digit) => key[Number(digit)].colour);
+}
+
+/** Say what the colours mean that some atom has. */
+function showKey(box, key, classes) {
+  box.replaceChildren(...key.flatMap(({ label, colour }, index) => {
+    if (!classes.includes(String(index))) return [];
+    const entry = document.createElement("span");
+    entry.className = "entry";
+    const dot = svg("svg", { viewBox: "0 0 12 12", "aria-hidden": "true" }, entry);
+    svg("circle", { cx: 6, cy: 6, r: 5.5, fill: colour, stroke: "#0004" }, dot);
+    entry.append(label);
+    return [entry];
+  }));
+}
+
+/** The view of a box, by 3Dmol.js where the browser can. */
+async function openView(box) {
+  let plain = !hasWebgl();
+  if (!plain) {
+    const script = document.createElement("script");
+    script.textContent = await unpack("viewer-code");
+    document.head.append(script);
+    plain = !window.$3Dmol;
+  }
+  const view = plain ? new PlainView(box) : new WebglView(box);
+  box.dataset.drawnBy = plain ? "canvas" : "3Dmol";
+  steer(box, view, plain);
+  return view;
+}
+
 function hasWebgl() {
   const canvas = document.createElement("canvas");
   return Boolean(canvas.getContext("webgl2") || canvas.getContext("webgl"));
