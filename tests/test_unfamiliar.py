@@ -141,6 +141,15 @@ def test_a_structure_that_is_no_compact_cluster():
     assert kinds(flags_of_fits(pdf, [candidate(pdf, scattered, ideal(positions))], LIMIT)) == ["disorder"]
 
 
+def test_an_open_cluster_of_even_bonds_is_not_disordered():
+    ring = np.arange(6) * np.pi / 3
+    flat = PT * np.array([[0, 0, 0], *np.stack([np.cos(ring), np.sin(ring), 0 * ring], axis=1)])
+    chain = PT * np.array([[x, 0.0, 0.0] for x in range(2, 6)])
+    positions = np.concatenate([flat, chain])
+    pdf = pdf_of(ideal(positions))
+    assert kinds(flags_of_fits(pdf, [candidate(pdf, positions, pdf.g)], LIMIT)) == []
+
+
 def test_many_sizes_that_one_cluster_imitates():
     rng = np.random.default_rng(0)
     lattice = PT * octahedron(11, 0).positions

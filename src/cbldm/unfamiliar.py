@@ -33,8 +33,11 @@ EXCESS, POOR = 0.08, 0.35
 #: Squared Rw over noise from which it is not chance: noise is read from some fifty points.
 BY_CHANCE = 1.6
 #: Uiso in Å² that no metal near room temperature has, and spread of the three shortest distances of an atom, over their
-#: median, that no cluster has.
+#: median, that no compact cluster has.
 BROAD, LOOSE = 0.018, 0.2
+#: Distance up to which atoms are bonded, and spread of bond lengths below which a cluster is ideal, however open: both
+#: over the median bond.
+BONDED, EVEN = 1.3, 0.03
 #: Spheres of many sizes fit as well where their Rw beyond the best candidate's is below this; narrower spreads of
 #: ln(radius) are one size.
 AS_WELL, SPREAD = 0.03, 0.15
@@ -198,7 +201,10 @@ def _broad(best: Candidate) -> Flag | None:
 
 def _loose(best: Candidate) -> Flag | None:
     shortest = _neighbours(best, 3)
-    spread = float(np.std(shortest) / np.median(shortest[:, 0]))
+    usual = np.median(shortest[:, 0])
+    if np.std(shortest[shortest < BONDED * usual]) < EVEN * usual:
+        return None
+    spread = float(np.std(shortest) / usual)
     text = (
         f"the distances of neighbours in the best candidate are spread by {100 * spread:.0f} %: it was bent to the "
         "data and is no compact cluster; the sample may have little order, or several phases"
