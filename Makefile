@@ -12,6 +12,9 @@ EXAMPLE := src/cbldm/examples/pt_example.gr
 # More threads than this slow down matrices of a few hundred atoms.
 export OMP_NUM_THREADS ?= 2
 
+# Two processes of one thread each; the tests of a file share what it sets up.
+PYTEST = OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadfile
+
 EXTRAS_core :=
 EXTRAS_train := [train]
 EXTRAS_dev := [dev]
@@ -35,10 +38,10 @@ lint: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m mypy
 
 test: lint
-	$(VENV)/bin/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: lint
-	$(VENV)/bin/python -m pytest
+	$(PYTEST)
 
 bench: $(VENV)/.installed-bench
 	for script in benchmarks/*.py; do $(VENV)/bin/python "$$script"; done
