@@ -410,16 +410,15 @@ def _png(figure: Figure) -> bytes:
 
 def _png_over(figure: Figure, picture: NDArray[np.uint8]) -> bytes:
     """The figure, without its ground, over a picture (height, width, 3) of its size, whose pixels stay as they are."""
-    figure.patch.set_alpha(0.0)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    drawn = np.asarray(canvas.buffer_rgba())
+    raw = io.BytesIO()
+    figure.savefig(raw, format="rgba", transparent=True)
+    drawn = np.frombuffer(raw.getvalue(), dtype=np.uint8).reshape(*picture.shape[:2], 4)
     inked = drawn[..., 3] > 0
     opacity = drawn[inked, 3:] / np.float32(255)
     mixed = picture.copy()
     mixed[inked] = np.round(opacity * drawn[inked, :3] + (1 - opacity) * picture[inked])
     buffer = io.BytesIO()
-    imsave(buffer, mixed, format="png", metadata={"Software": None}, dpi=DPI)
+    imsave(buffer, mixed, format="png", metadata={"Software": "cbldm"}, dpi=DPI)
     return buffer.getvalue()
 
 
