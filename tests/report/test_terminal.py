@@ -13,7 +13,8 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import cbldm
-from cbldm.cli import _console, app
+from cbldm.cli import app
+from cbldm.cli.shared import make_console
 from cbldm.report.posterior import Posterior
 from cbldm.report.terminal import ASCII, BLOCKS, LABEL, fit_lines, show_solution
 from cbldm.types import Candidate, Fit, Pdf, Setting, Solution
@@ -168,7 +169,7 @@ def test_a_terminal_may_refuse_escape_codes(monkeypatch, no_color):
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("NO_COLOR", no_color)
-    console = _console()
+    console = make_console()
     with console.capture() as sent:
         console.print("[bold red]text")
     assert ("\x1b" in sent.get()) == (not no_color)
