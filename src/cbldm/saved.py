@@ -18,8 +18,6 @@ from cbldm.types import MOTIFS, Candidate, Fit
 def read_candidates(folder: str | Path) -> list[Candidate]:
     """The candidates of a results folder, best first, with their structures and curves.
 
-    A background that was fitted is a part of the calculated curve; by itself it is not in the folder.
-
     Args:
         folder: Where ``results.json``, ``candidates`` and ``fits`` are.
 
@@ -67,14 +65,16 @@ def _candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
 
 
 def _read_fit(path: Path) -> Fit:
-    """The curves of a .fgr file of ours: r, calculated, two unused columns, observed − calculated."""
+    """The curves of a .fgr file of ours: r, calculated, two unused columns, observed − calculated, background if any."""
     lines = read_bytes(path, "a .fgr file of cbldm solve").decode(errors="replace").splitlines()
     start = next((index for index, line in enumerate(lines) if line.startswith("#L ")), len(lines))
     try:
         table = np.array([[float(word) for word in line.split()] for line in lines[start + 1 :]])
-        r, calculated, _, _, difference = table.T
+        r, calculated, _, _, difference, *background = table.T
+        if len(background) > 1:
+            raise ValueError(f"{len(table.T)} columns")
     except ValueError as error:
         raise InputError(f"{str(path)!r} is not a .fgr file as cbldm solve writes it") from error
     if len(r) < 2 or not np.isfinite(table).all():
         raise InputError(f"{str(path)!r} must hold at least two points, and finite numbers only")
-    return Fit(r, calculated + difference, calculated)
+    return Fit(r, calculated + difference, calculated, background[0] if background else None)

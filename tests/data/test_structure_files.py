@@ -1,5 +1,6 @@
 """What is written reads back the same, and what is no metal cluster is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -76,6 +77,18 @@ def test_fgr_reads_back_as_the_observed_curve(tmp_path):
     columns = np.array([line.split() for line in lines[lines.index("#L r(A) Gcalc d_r d_Gr Gdiff") + 1 :]], dtype=float)
     np.testing.assert_array_equal(columns[:, 1], fit.calculated)
     np.testing.assert_array_equal(columns[:, 4], fit.difference)
+
+
+def test_a_background_is_a_last_column_that_readers_of_fgr_leave_alone(tmp_path):
+    r = np.arange(150, 2000) * 0.01
+    fit = Fit(r, np.sin(3 * r) / r, 0.9 * np.sin(3 * r + 0.1) / r, 0.1 * np.sin(r))
+    write_fgr(tmp_path / "with.fgr", fit, METADATA)
+    write_fgr(tmp_path / "without.fgr", replace(fit, background=None), METADATA)
+    np.testing.assert_array_equal(read_pdf(tmp_path / "with.fgr").g, read_pdf(tmp_path / "without.fgr").g)
+    texts = [(tmp_path / f"{name}.fgr").read_text() for name in ("with", "without")]
+    rows, bare = (np.loadtxt(text[text.index("\n#L ") :].splitlines()) for text in texts)
+    np.testing.assert_array_equal(rows[:, :5], bare)
+    np.testing.assert_array_equal(rows[:, 5], fit.background)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):

@@ -1,6 +1,7 @@
 """Figures from a results folder: vectors with text, the width that was asked for, the style that was asked for."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,6 +63,18 @@ def test_a_folder_reads_as_it_was_written(folder, solution):
                                                                      other.parameters)  # fmt: skip
     stated = results(solution)["ambiguity"]
     assert {f"{level:g}": list(ends) for level, ends in posterior(read).ranges.items()} == stated["n_atoms"]
+
+
+def test_the_background_is_drawn_from_a_folder(solution, tmp_path):
+    first, *others = solution.candidates
+    fit = replace(first.fit, background=0.1 * np.sin(first.fit.r))
+    write_solution(replace(solution, candidates=[replace(first, fit=fit), *others]), tmp_path / "out", report=False)
+    with_one, without = read_candidates(tmp_path / "out")
+    np.testing.assert_array_equal(with_one.fit.background, fit.background)
+    assert without.fit.background is None
+    with paper_style():
+        labels = [line.get_label() for line in plot_fit(with_one).axes[0].lines]
+    assert "background" in labels
 
 
 @pytest.mark.parametrize(

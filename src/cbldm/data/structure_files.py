@@ -99,6 +99,8 @@ def write_gr(
 def write_fgr(path: str | Path, fit: Fit, metadata: Mapping[str, Any]) -> None:
     """Write a fit as a .fgr file of PDFgui's layout: r, calculated G, two unused columns, observed − calculated.
 
+    A background that was fitted is a sixth column, which programs that know the first five leave alone.
+
     Args:
         path: The file.
         fit: The curves.
@@ -108,9 +110,11 @@ def write_fgr(path: str | Path, fit: Fit, metadata: Mapping[str, Any]) -> None:
         InputError: Metadata of more than one line, or a place that cannot be written to.
     """
     unused = np.zeros_like(fit.r)
-    table = _table([fit.r, fit.calculated, unused, unused, fit.difference])
+    columns, labels = [fit.r, fit.calculated, unused, unused, fit.difference], "#L r(A) Gcalc d_r d_Gr Gdiff"
+    if fit.background is not None:
+        columns, labels = [*columns, fit.background], f"{labels} background"
     entries = {"fitrmin": float(fit.r[0]), "fitrmax": float(fit.r[-1]), **metadata}
-    write_text(path, "\n".join([*_header("##### PDFgui fit", entries), "#L r(A) Gcalc d_r d_Gr Gdiff", *table]) + "\n")
+    write_text(path, "\n".join([*_header("##### PDFgui fit", entries), labels, *_table(columns)]) + "\n")
 
 
 def write_xyz(path: str | Path, atoms: Atoms) -> None:
