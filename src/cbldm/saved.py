@@ -65,7 +65,7 @@ def _candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
 
 
 def _read_fit(path: Path) -> Fit:
-    """The curves of a .fgr file of ours: r, calculated, two unused columns, observed − calculated, background if any."""
+    """The curves of a .fgr file of ours: r, calculated, two unused, observed − calculated, and a background if any."""
     lines = read_bytes(path, "a .fgr file of cbldm solve").decode(errors="replace").splitlines()
     start = next((index for index, line in enumerate(lines) if line.startswith("#L ")), len(lines))
     try:
