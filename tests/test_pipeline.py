@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from ase import Atoms
 
 import cbldm
 from cbldm.data.clusters import decahedron, octahedron
@@ -14,7 +15,7 @@ from cbldm.physics.debye import debye_gr
 from cbldm.pipeline import Options, refine_structure, solve
 from cbldm.refine import check_structure
 from cbldm.results import results
-from cbldm.types import Instrument
+from cbldm.types import Cluster, Instrument
 
 EXAMPLE = Path(cbldm.__file__).parent / "examples" / "pt_example.gr"
 QUICK = {"samples": 12, "candidates": 3}
@@ -86,6 +87,25 @@ def test_a_particle_larger_than_the_model_is_served():
     assert any(f"positions were not refined for {shown} of {shown} candidates" in line for line in found.warnings)
 
 
+def test_candidates_of_a_neighbour_are_weighed_with_the_own_ones():
+    """The truth lacks some corners, so no textbook has it."""
+    cluster = Cluster(octahedron(4, 1).positions[4:], "fcc", "octahedron")
+    truth = Atoms(f"Au{cluster.n_atoms}", positions=2.84 * cluster.positions)
+    torn = Atoms("Au40", positions=np.arange(120.0).reshape(40, 3) * 2)
+    few = {"source": "textbook", "n_atoms": (30, 60), "candidates": 3}
+    pdf = simulated(cluster)
+    alone = solve(pdf, **few)
+    assert {c.source for c in alone.candidates} == {"library"}
+    warm = solve(pdf, starts=[torn, truth], **few)
+    best = warm.candidates[0]
+    assert (best.source, best.n_atoms) == ("neighbour", 34)
+    assert best.rw < 0.002 < alone.candidates[0].rw
+    assert f1(2.8 * cluster.positions, best.atoms.positions) == 1
+    assert warm.rejected["falls apart"] == 1
+    beyond = solve(pdf, starts=[truth], **few | {"n_atoms": (35, 60)})
+    assert {c.source for c in beyond.candidates} == {"library"}
+
+
 def test_the_textbook_alone_is_a_source_and_knows_its_limit():
     found = solve(simulated(octahedron(11, 5)), source="textbook", n_atoms=(240, 3000), candidates=2)
     assert all(240 <= candidate.n_atoms <= 256 for candidate in found.candidates)
@@ -94,8 +114,6 @@ def test_the_textbook_alone_is_a_source_and_knows_its_limit():
 
 def test_refine_of_the_truth_fits():
     pdf = simulated(decahedron(3, 2, 0))
-    from ase import Atoms
-
     positions = 2.83 * decahedron(3, 2, 0).positions
     fitted = refine_structure(pdf, Atoms(f"Au{len(positions)}", positions=positions), rigid=True)
     assert fitted.rw < 1e-3

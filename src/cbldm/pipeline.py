@@ -109,6 +109,7 @@ def solve(
     rmax: float | None = None,
     background: int | None = None,
     instrument: str | Path | None = None,
+    starts: Sequence[Atoms] = (),
     watch: Watcher | None = None,
     **options: Any,
 ) -> Solution:
@@ -125,6 +126,8 @@ def solve(
         rmax: End of the fitted range in Å.
         background: Terms of a smooth background that is fitted beside the structures, for ligands; none where None.
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad, which beat the header's.
+        starts: Structures that join those that are found, as the candidates of a neighbour in a series: fitted, refined
+            and ranked with them; their source is ``neighbour``. Those beyond ``n_atoms`` are left out.
         watch: Told of every stage, for progress bars.
         **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
             ``fit_qdamp``, ``weights``.
@@ -175,6 +178,10 @@ def solve(
             best = _best_distinct(pdf, pool, chosen, clock)
             if len(best) >= ENOUGH * chosen.candidates:
                 break
+    if starts:
+        with clock.stage("refine"):
+            pool += _from_neighbours(pdf, starts, dnn, chosen, device, rejected)
+        best = _best_distinct(pdf, pool, chosen, clock)
     with clock.stage("refine"):
         refined = _refine(pdf, best, dnn, chosen, device, rejected)
     with clock.stage("rank"):
@@ -263,6 +270,15 @@ def _from_library(pdf: Pdf, dnn: float, options: Options, rejected: Counter[str]
     keep = max(40, 2 * options.candidates)
     found = library.fit(pdf, dnn, keep=keep, n_atoms=options.n_atoms, fit_qdamp=options.fit_qdamp)
     return [(fit, "library") for fit in _sound([template.fit for template in found], dnn, rejected)]
+
+
+def _from_neighbours(
+    pdf: Pdf, starts: Sequence[Atoms], dnn: float, options: Options, device: str, rejected: Counter[str]
+) -> list[tuple[FittedStructure, str]]:
+    low, high = options.n_atoms or (0, np.inf)
+    structures = [atoms.get_positions() for atoms in starts if low <= len(atoms) <= high]
+    fits = fit_parameters(pdf, structures, fit_qdamp=options.fit_qdamp, device=device)
+    return [(fit, "neighbour") for fit in _sound(fits, dnn, rejected)]
 
 
 def _beyond(model: CbLdm, options: Options) -> bool:

@@ -170,7 +170,7 @@ class Candidate:
         rank: 1 for the best.
         atoms: ASE atoms, positions in Å, centred on the origin, right element.
         motif: One of `MOTIFS`.
-        source: ``cbldm`` or ``library``.
+        source: ``cbldm``, ``library``, ``neighbour`` (another PDF's candidate) or ``given``.
         fit: The curves behind ``rw``.
         parameters: ``scale``, ``stretch``, ``uiso`` (Å²), ``delta2`` (Å²), ``qdamp`` (Å⁻¹).
         moved_median: Median displacement of the atoms during the restrained refinement, in Å.
