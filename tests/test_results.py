@@ -1,6 +1,7 @@
 """A solution on disk: complete, correctly labelled, whole or not there."""
 
 import json
+from dataclasses import replace
 
 import ase.io
 import numpy as np
@@ -17,7 +18,7 @@ from cbldm.types import Candidate, Fit, Solution
 @pytest.fixture(scope="module")
 def solution():
     r = np.arange(0, 20, 0.02)
-    pdf = pdf_from_arrays(r, np.sin(4 * r), element="Au", qmax=22)
+    pdf = replace(pdf_from_arrays(r, np.sin(4 * r), element="Au", qmax=22), metadata={"temperature": 300.0})
     inside = (r >= 1.5) & (r <= 20)
     candidates = []
     for rank, scale in ((1, 0.98), (2, 0.9)):
@@ -57,6 +58,7 @@ def test_schema(solution):
         "warnings", "flags", "ambiguity", "candidates",
     ]  # fmt: skip
     assert content["input"]["qmax"] == {"value": 22.0, "source": "option"}
+    assert content["input"]["metadata"] == {"temperature": 300.0}
     assert {"rank", "file", "source", "n_atoms", "motif", "diameter_A", "rw", "scale", "stretch", "uiso_A2",
             "rmsd_to_rank1_A"} <= set(content["candidates"][0])  # fmt: skip
     assert content["candidates"][0]["rw"] == pytest.approx(0.02)

@@ -33,7 +33,9 @@ def results(solution: Solution) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "cbldm_version": version("cbldm"),
-        "input": {"file": pdf.file, "sha256": pdf.sha256, "dialect": pdf.dialect} | settings,
+        "input": {"file": pdf.file, "sha256": pdf.sha256, "dialect": pdf.dialect}
+        | settings
+        | {"metadata": dict(pdf.metadata)},
         "model": dict(solution.model),
         "seed": solution.seed,
         "device": solution.device,

@@ -101,6 +101,7 @@ class Pdf:
         sha256: Digest of the file's bytes (of the arrays' bytes where there is no file).
         dialect: The file format as recognised, for example ``PDFgetX3``.
         warnings: One line for each thing that a careful user should know.
+        metadata: Other numbers of the header by name, such as ``temperature``, as written.
     """
 
     r: FloatArray
@@ -111,6 +112,7 @@ class Pdf:
     sha256: str = ""
     dialect: str = "arrays"
     warnings: tuple[str, ...] = ()
+    metadata: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def element(self) -> str | None:

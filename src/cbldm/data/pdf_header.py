@@ -7,20 +7,26 @@ before anything else is looked at, so that neither a ``=`` in a path nor the pat
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cbldm.data.composition import parse_formula
 
 #: The numbers that are looked for.
 KEYS = ("qmin", "qmax", "qdamp", "qbroad", "rmin", "rmax")
+#: Most other numbers that are kept.
+MOST_METADATA = 100
 
 # The look-ahead and the possessive quantifier keep a long word from being gone through again and again.
 _PATH = re.compile(r"\b(?=\w*?(?:file|dir|path|title|folder))\w++\s*[=:].*", re.IGNORECASE)
 _ENTRY = re.compile(rf"(?<![\w./\\-])({'|'.join(KEYS)})(\s*[=:]\s*|\s*,\s*|\s+)(?=(\S{{0,64}}))", re.IGNORECASE)
 _VALUE = re.compile(r"([-+]?(?:\d+[.,]\d+|\d+\.?|\.\d+)(?:[eE][-+]?\d+)?)(?![\d/\\])")
 _PER_NM = re.compile(r"\s*[(\[]?(?:nm|1\s*/\s*nm)", re.IGNORECASE)
+_NAMED = re.compile(r"(?<![\w./\\:-])([a-z]\w{0,39}+)\s{0,4}[=:]\s{0,4}(?=[-+.\d])", re.IGNORECASE)
+# After a number only its unit and the next entry: neither a date nor a time of day is a number.
+_NUMBER_ENDS = re.compile(r"\s{0,4}(?:[^\W\d][^\s,;=:]{0,9}|[%°][^\W\d]?)?\s*(?:$|[,;]|\s\w+\s*[=:])")
 _COMPOSITION = re.compile(r"(?<![\w./\\-])(?:composition|formula|element)\s*[=:]\s*(.*)", re.IGNORECASE)
 _COMPOSITION_END = re.compile(r"\s{2,}|\s+\w+\s*=|[;,#]")
 _TABLE = re.compile(r"^\W*(?:L\s+)?(?:element\s+relAtomNum|symbol\s+valence\s+fractions)\b", re.IGNORECASE)
@@ -35,11 +41,13 @@ class PdfHeader:
         numbers: The keys of `KEYS` that the header has, Q in Å⁻¹ and r in Å, as written.
         composition: Count of atoms of each element; None where the header names none.
         warnings: One line for each entry that could not be used.
+        metadata: Every other number by its name in lower case, such as ``temperature``, as written.
     """
 
     numbers: Mapping[str, float]
     composition: Mapping[str, float] | None
     warnings: tuple[str, ...]
+    metadata: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_header(lines: Iterable[str]) -> PdfHeader:
@@ -49,11 +57,13 @@ def read_header(lines: Iterable[str]) -> PdfHeader:
         >>> found = read_header(["# qmax = 21.99", "inputdir = C:/a qmax=3/b", "composition = Au144 S60"])
         >>> found.numbers, found.composition
         ({'qmax': 21.99}, {'Au': 144.0, 'S': 60.0})
+        >>> read_header(["Temperature: 300 K, time=12.5", "date: 2026-11-28"]).metadata
+        {'temperature': 300.0, 'time': 12.5}
     """
     lines = [_PATH.sub("", line) for line in lines]
     numbers, number_warnings = _numbers(lines)
     composition, composition_warnings = _composition(lines)
-    return PdfHeader(numbers, composition, (*number_warnings, *composition_warnings))
+    return PdfHeader(numbers, composition, (*number_warnings, *composition_warnings), _metadata(lines))
 
 
 def _numbers(lines: list[str]) -> tuple[dict[str, float], list[str]]:
@@ -75,6 +85,20 @@ def _numbers(lines: list[str]) -> tuple[dict[str, float], list[str]]:
                 said = f"the header gives {key} as {numbers[key]:g} and as {number:g}; the first was used"
                 warnings.setdefault((key, "again"), said)
     return numbers, list(warnings.values())
+
+
+def _metadata(lines: list[str]) -> dict[str, float]:
+    """The first value of each name that is none of `KEYS`."""
+    found: dict[str, float] = {}
+    for line in lines:
+        for entry in _NAMED.finditer(line):
+            name, value = entry[1].lower(), _VALUE.match(line, entry.end())
+            if name in KEYS or value is None or not _NUMBER_ENDS.match(line, value.end()):
+                continue
+            number = float(value[1].replace(",", "."))
+            if math.isfinite(number) and len(found) < MOST_METADATA:
+                found.setdefault(name, number)
+    return found
 
 
 def _composition(lines: list[str]) -> tuple[dict[str, float] | None, list[str]]:
