@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -79,6 +80,7 @@ def read_pdf(
     background: int | None = None,
     r_unit: Unit | None = None,
     instrument: str | Path | None = None,
+    column: int | None = None,
 ) -> Pdf:
     """Read an observed G(r) from a file of PDFgetX2, PDFgetX3, PDFgetN, xPDFsuite, PDFgui, SrFit, Mantid or plain text.
 
@@ -96,6 +98,8 @@ def read_pdf(
         background: Terms of a smooth background that is fitted beside the structure, see `cbldm.physics.background`.
         r_unit: Unit of r (and of G, as its inverse square) in the file; by its label where None.
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad; it beats the header, an option beats it.
+        column: Of a file that holds a series, which column after that of r is G(r), from 1; see
+            `cbldm.data.series_files`. The digest is then that of the two columns.
 
     Raises:
         InputError: A file cannot be read or is not what it should be, Qmax is unknown, or an option is out of range.
@@ -103,20 +107,23 @@ def read_pdf(
     path = Path(path)
     where = repr(str(path))
     data = read_bytes(path, "a PDF file")
-    table = read_table(data, where)
+    table = read_table(data, where) if column is None else _series_table(data, where)
     header = read_header(table.header)
     warnings = [*table.warnings, *header.warnings]
-    curve = _in_angstrom(_columns(table, path.suffix.lower(), where, warnings), r_unit, table.r_in_nm, warnings)
+    if column is None:
+        raw, name, digested = _columns(table, path.suffix.lower(), where, warnings), path.name, data
+    else:
+        raw, name = _series_column(table, column, where), f"{path.name}, column {column}"
+        digested = raw.r.tobytes() + raw.g.tobytes()
+    curve = _in_angstrom(raw, r_unit, table.r_in_nm, warnings)
     options = {
         "qmin": qmin, "qmax": qmax, "qdamp": qdamp, "qbroad": qbroad, "rmin": rmin, "rmax": rmax,
         "background": background,
     }  # fmt: skip
-    digest = hashlib.sha256(data).hexdigest()
+    digest = hashlib.sha256(digested).hexdigest()
     known = None if instrument is None else read_instrument(instrument)
     unit_said = r_unit is not None or table.r_in_nm
-    return _build(
-        curve, header, element, options, known, warnings, printable(path.name), digest, table.dialect, unit_said
-    )
+    return _build(curve, header, element, options, known, warnings, printable(name), digest, table.dialect, unit_said)
 
 
 def pdf_from_arrays(
@@ -188,6 +195,22 @@ def _column(values: ArrayLike, name: str) -> FloatArray:
     if column is None or column.ndim != 1:
         raise InputError(f"{name} must be a one-dimensional array of real numbers")
     return column
+
+
+@lru_cache(maxsize=1)
+def _series_table(data: bytes, where: str) -> PdfTable:
+    """As `read_table`; the columns of a large file are asked for one after the other."""
+    return read_table(data, where)
+
+
+def _series_column(table: PdfTable, column: int, where: str) -> _Curve:
+    most = table.rows.shape[1] - 1
+    if not 1 <= column <= most:
+        raise InputError(f"column must be 1 to {most}, the columns after r in {where} (got {column})")
+    return _Curve(
+        np.ascontiguousarray(table.rows[:, 0]), np.ascontiguousarray(table.rows[:, column]), None, where, "line",
+        table.lines,
+    )  # fmt: skip
 
 
 def _columns(table: PdfTable, suffix: str, where: str, warnings: list[str]) -> _Curve:
@@ -291,7 +314,9 @@ def _build(
     usable = good.dg is not None and bool(np.all((good.dg > 0) & np.isfinite(good.dg)))
     if good.dg is not None and np.any(good.dg) and not usable:
         log.append("the uncertainties of G are not all positive and were not used")
-    return Pdf(good.r, good.g, good.dg if usable else None, settings, file, sha256, dialect, tuple(log))
+    return Pdf(
+        good.r, good.g, good.dg if usable else None, settings, file, sha256, dialect, tuple(log), header.metadata
+    )
 
 
 def _check_curve(curve: _Curve) -> None:

@@ -84,6 +84,7 @@ class PdfTable:
 
     Attributes:
         header: Every line that is not a row of the table.
+        labels: Name of each column in lower case; empty where they have none.
         roles: Meaning of each labelled column: ``r g dg dr gcalc gobs gdiff q other`` or an empty string.
         r_in_nm: Whether the label of r says nanometres.
         rows: (n, n_columns) numbers; NaN where the file has no finite number.
@@ -93,6 +94,7 @@ class PdfTable:
     """
 
     header: tuple[str, ...]
+    labels: tuple[str, ...]
     roles: tuple[str, ...]
     r_in_nm: bool
     rows: FloatArray
@@ -127,6 +129,7 @@ def read_table(data: bytes, where: str) -> PdfTable:
     labels = _labels([line[:MAX_LINE] for line in lines[: first - 1] if line.strip()], found.rows.shape[1])
     return PdfTable(
         header=header,
+        labels=tuple(labels),
         roles=tuple(_role(label) for label in labels[: found.rows.shape[1]]),
         r_in_nm=bool(labels) and re.match(r"(?:r|x|distance)[(\[/_]*nm", labels[0]) is not None,
         rows=found.rows,
