@@ -110,6 +110,7 @@ def solve(
     background: int | None = None,
     instrument: str | Path | None = None,
     starts: Sequence[Atoms] = (),
+    loaded: tuple[CbLdm, dict[str, str]] | None = None,
     watch: Watcher | None = None,
     **options: Any,
 ) -> Solution:
@@ -128,6 +129,7 @@ def solve(
         instrument: A file of `cbldm calibrate` with Qdamp and Qbroad, which beat the header's.
         starts: Structures that join those that are found, as the candidates of a neighbour in a series: fitted, refined
             and ranked with them; their source is ``neighbour``. Those beyond ``n_atoms`` are left out.
+        loaded: The weights as `load_weights` returned them, where many PDFs are solved; read from disk where None.
         watch: Told of every stage, for progress bars.
         **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
             ``fit_qdamp``, ``weights``.
@@ -157,7 +159,7 @@ def solve(
         if chosen.fit_qdamp:
             warnings.append(QDAMP_DOUBT)
         generative = chosen.source in MODEL_SOURCES
-        model, identity = load_weights(chosen.weights, device) if generative else (None, {})
+        model, identity = (loaded or load_weights(chosen.weights, device)) if generative else (None, {})
     torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
     rejected: Counter[str] = Counter()
     estimates: dict[str, Any] = {"dnn": dnn}
