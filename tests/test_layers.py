@@ -53,9 +53,10 @@ ALLOWED = {
     "scores": GROUND | {"geometry", "metrics", "reliability"},
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
     "report": {"types", "errors"},
+    "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
-    | {"simulate", "training", "evaluation", "report"},
+    | {"simulate", "training", "evaluation", "report", "web"},
     "__init__": SOLVING | {"notebook", "options", "pipeline", "results"},
     "__main__": {"cli"},
 }
@@ -63,7 +64,7 @@ ALLOWED = {
 CORE = {"numpy", "scipy", "torch", "ase", "safetensors", "typer", "rich", "matplotlib"}
 
 # Packages of an extra, and the one part that may import each.
-EXTRA = {"lightning_fabric": "training"}
+EXTRA = {"lightning_fabric": "training", "gradio": "web", "fastapi": "web", "uvicorn": "web"}
 
 TRAINING_PATH = ("training", "data.stream", "data.cuts", "data.clusters", "geometry", "models", "physics")
 
