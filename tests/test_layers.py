@@ -52,11 +52,12 @@ ALLOWED = {
     "reliability": set(),
     "scores": GROUND | {"geometry", "metrics", "reliability"},
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
+    "batch": SCIENCE | {"options", "pipeline", "results", "series"},
     "report": {"types", "errors"},
     "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
-    | {"simulate", "training", "evaluation", "report", "web"},
+    | {"batch", "simulate", "training", "evaluation", "report", "web"},
     "__init__": SOLVING | {"notebook", "options", "pipeline", "results"},
     "__main__": {"cli"},
 }
@@ -64,7 +65,15 @@ ALLOWED = {
 CORE = {"numpy", "scipy", "torch", "ase", "safetensors", "typer", "rich", "matplotlib"}
 
 # Packages of an extra, and the one part that may import each.
-EXTRA = {"lightning_fabric": "training", "gradio": "web", "fastapi": "web", "uvicorn": "web"}
+EXTRA = {
+    "dask": "batch",
+    "dask_jobqueue": "batch",
+    "distributed": "batch",
+    "fastapi": "web",
+    "gradio": "web",
+    "lightning_fabric": "training",
+    "uvicorn": "web",
+}
 
 TRAINING_PATH = ("training", "data.stream", "data.cuts", "data.clusters", "geometry", "models", "physics")
 
