@@ -18,6 +18,7 @@ import typer
 import cbldm
 from cbldm.cli import app
 from cbldm.data.instrument_files import read_instrument
+from cbldm.data.noise import noise_at_floor
 from cbldm.data.structure_files import write_gr
 from cbldm.physics.crystal import crystal_gr
 from cbldm.types import MOTIFS, Instrument
@@ -43,15 +44,15 @@ INSTALLING = (
 ROUGHLY = (
     (r"(?:\d+ structures fit equally well|one structure fits better).*", "ANSWER"),
     (rf"\b(?:{'|'.join(MOTIFS)})\b", "MOTIF"),
-    (r"(?<![\w.])-?\d[\d.]*(?:[-–]\d[\d.]*)?", "#"),
+    (r"(?<![\w.])-?\d[\d.]*(?:e-\d+)?(?:[-–]\d[\d.]*)?", "#"),
     (r"\s+", " "),
 )
 
 
 def nickel(path: Path) -> None:
     r = np.round(np.arange(0, 60.001, 0.02), 2)
-    write_gr(path, r, crystal_gr(r, "fcc", 3.53, Instrument(0.8, 22.0, 0.035, 0.02), 0.0055, delta2=1.8),
-             {"qmin": 0.8, "qmax": 22.0})  # fmt: skip
+    g = crystal_gr(r, "fcc", 3.53, Instrument(0.8, 22.0, 0.035, 0.02), 0.0055, delta2=1.8)
+    write_gr(path, r, g + noise_at_floor(r, g, 22.0, 0.05, np.random.default_rng(0)), {"qmin": 0.8, "qmax": 22.0})
 
 
 def plain(path: Path) -> None:
@@ -167,8 +168,9 @@ def test_every_field_of_the_results_is_explained(tutorial):
     found = json.loads((tutorial / "pt/results.json").read_text())
     section = PAGES["formats"].split("### `results.json`")[1].split("### ")[0]
     named = first_cells(section)
+    given = {f"input.{name}" for name, value in found["input"].items() if "source" not in value}
     fields = (found.keys() - {"input"}) | found["candidates"][0].keys() | {"input.element", "input.background"}
-    assert named == fields | {"input.file", "input.sha256", "input.dialect"}
+    assert named == fields | given
 
 
 def test_flags_are_those_that_can_be_raised():
