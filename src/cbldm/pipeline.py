@@ -182,7 +182,9 @@ def solve(
                 break
     if starts:
         with clock.stage("refine"):
-            pool += _from_neighbours(pdf, starts, dnn, chosen, device, rejected)
+            # The model says nothing of these: beforehand they are as likely as the best of its own.
+            prior = best[0][0].prior if best else 0.0
+            pool += _from_neighbours(pdf, starts, prior, dnn, chosen, device, rejected)
         best = _best_distinct(pdf, pool, chosen, clock)
     with clock.stage("refine"):
         refined = _refine(pdf, best, dnn, chosen, device, rejected)
@@ -275,12 +277,18 @@ def _from_library(pdf: Pdf, dnn: float, options: Options, rejected: Counter[str]
 
 
 def _from_neighbours(
-    pdf: Pdf, starts: Sequence[Atoms], dnn: float, options: Options, device: str, rejected: Counter[str]
+    pdf: Pdf,
+    starts: Sequence[Atoms],
+    prior: float,
+    dnn: float,
+    options: Options,
+    device: str,
+    rejected: Counter[str],
 ) -> list[tuple[FittedStructure, str]]:
     low, high = options.n_atoms or (0, np.inf)
     structures = [atoms.get_positions() for atoms in starts if low <= len(atoms) <= high]
     fits = fit_parameters(pdf, structures, fit_qdamp=options.fit_qdamp, device=device)
-    return [(fit, "neighbour") for fit in _sound(fits, dnn, rejected)]
+    return [(replace(fit, prior=prior), "neighbour") for fit in _sound(fits, dnn, rejected)]
 
 
 def _beyond(model: CbLdm, options: Options) -> bool:
@@ -361,9 +369,9 @@ def _best_distinct(
     pdf: Pdf, pool: list[tuple[FittedStructure, str]], options: Options, clock: _Clock
 ) -> list[tuple[FittedStructure, str]]:
     """The best fits that differ from each other, as many as go on to the refinement of positions."""
-    # The model's prior is known up to a constant, templates have none: each source counts from its likeliest structure.
-    lowest = {source: min(fit.prior for fit, own in pool if own == source) for source in {own for _, own in pool}}
-    pool = [(replace(fit, prior=fit.prior - lowest[source]), source) for fit, source in pool]
+    # The model's prior is known up to a constant, templates have none: each counts from its likeliest structure.
+    lowest = min((fit.prior for fit, source in pool if source == "cbldm"), default=0.0)
+    pool = [(replace(fit, prior=fit.prior - lowest) if source == "cbldm" else fit, source) for fit, source in pool]
     with clock.stage("rank"):
         fits = [fit for fit, _ in pool]
         if not fits:
