@@ -7,7 +7,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "agg")
 
 import ipaddress
+import json
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder shared/data beside the repository")
     return folder
+
+
+@pytest.fixture(scope="session")
+def write_result() -> Callable[..., None]:
+    """Write what of a results.json a series needs into a folder."""
+
+    def write(folder: Path, file: str, n_atoms: int, motif: dict[str, float], **metadata: float) -> None:
+        best = {"n_atoms": n_atoms, "motif": max(motif, key=motif.get), "diameter_A": 2.5 * n_atoms ** (1 / 3),
+                "rw": 0.1, "scale": 0.8, "uiso_A2": 0.006, "stretch": 1.01}  # fmt: skip
+        said = {"equivalents": 2, "motif": motif, "n_atoms": {"0.8": [n_atoms - 3, n_atoms + 4]}}
+        content = {"input": {"file": file, "metadata": metadata}, "warnings": ["a note"], "ambiguity": said,
+                   "candidates": [best]}  # fmt: skip
+        folder.mkdir(parents=True)
+        (folder / "results.json").write_text(json.dumps(content), encoding="utf-8")
+        (folder / "report.html").write_text(f"<title>report of {folder.name}</title>", encoding="utf-8")
+
+    return write
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-GROUND = {"types", "errors", "views", "config", "arithmetic"}
+GROUND = {"types", "errors", "views", "config", "arithmetic", "parallel"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
 SOLVING = SCIENCE | {"library", "refine", "rank", "target"}
 
@@ -21,6 +21,7 @@ ALLOWED = {
     "views": set(),
     "config": {"errors", "types"},
     "arithmetic": set(),
+    "parallel": set(),
     "physics": GROUND,
     "geometry": GROUND,
     "metrics": GROUND | {"geometry"},
@@ -48,6 +49,7 @@ ALLOWED = {
     "results": {"ambiguity", "data", "report", *GROUND},
     "notebook": {"data", "report", "results", *GROUND},
     "saved": {"data", *GROUND},
+    "series": {"data", "report", *GROUND},
     "simulate": GROUND | {"physics", "data"},
     "reliability": set(),
     "scores": GROUND | {"geometry", "metrics", "reliability"},
@@ -57,7 +59,7 @@ ALLOWED = {
     "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
-    | {"batch", "simulate", "training", "evaluation", "report", "web"},
+    | {"batch", "simulate", "training", "evaluation", "report", "series", "web"},
     "__init__": SOLVING | {"notebook", "options", "pipeline", "results"},
     "__main__": {"cli"},
 }
@@ -72,6 +74,7 @@ EXTRA = {
     "fastapi": "web",
     "gradio": "web",
     "lightning_fabric": "training",
+    "pyarrow": "series",
     "uvicorn": "web",
 }
 

@@ -312,6 +312,31 @@ def test_qmax_is_found_however_it_is_written(tmp_path, line, qmax):
     assert read_pdf(save(tmp_path, "a.gr", line + "\n" + rows(R, G))).settings["qmax"].value == qmax
 
 
+@pytest.mark.parametrize(
+    ("line", "metadata"),
+    [
+        ("Temperature: 300 K, time=12.5", {"temperature": 300.0, "time": 12.5}),
+        ("T = -12.5°C", {"t": -12.5}),
+        ("a=1;b=2 c=3", {"a": 1.0, "b": 2.0, "c": 3.0}),
+        ("time = 300,5", {"time": 300.5}),
+        ("time=1 time=2", {"time": 1.0}),
+        ("date: 2026-11-28", {}),
+        ("date = 5 Nov 2026", {}),
+        ("time: 12:30:00", {}),
+        ("version = 1.2.3", {}),
+        ("t=1e999", {}),
+        ("inputfile = a t=3", {}),
+        ("a/b=3", {}),
+        ("qmax = 22", {}),
+    ],
+)
+def test_other_numbers_of_the_header_are_kept(tmp_path, line, metadata):
+    text = f"{line}\nqmax=22\n#### start data\n" + rows(R, G)
+    path = tmp_path / "x.gr"
+    path.write_text(text, encoding="utf-8")
+    assert read_pdf(path, element="Pt").metadata == metadata
+
+
 def test_a_header_that_contradicts_itself_is_said(tmp_path):
     pdf = read_pdf(save(tmp_path, "a.gr", "# qmax=20\n# qmax=25\n" + rows(R, G)))
     assert pdf.settings["qmax"].value == 20

@@ -6,7 +6,7 @@ A module for each command; what several need is in `cbldm.cli.shared`.
 import sys
 
 # Help lists the commands in this order.
-from cbldm.cli import solve, batch, app as _app, plot, info, refine, calibrate, simulate, train, evaluate  # noqa: F401 # isort: skip
+from cbldm.cli import solve, batch, app as _app, series, plot, info, refine, calibrate, simulate, train, evaluate  # noqa: F401 # isort: skip
 from cbldm.cli.shared import app
 from cbldm.errors import CbldmError
 

@@ -76,14 +76,20 @@ def report_html(
 
 
 def _machinery(script_name: str) -> dict[str, str]:
-    """What makes a page work: style, scripts of which this is the last, viewer, and a policy that knows them alone."""
-    style, viewer = _asset("report.css"), _asset("3Dmol-min.js")
-    script = "".join(_asset(name) for name in ("plot.js", "structure.js", "content.js", script_name))
+    """What makes a page with structures work: scripts of which this is the last, and the viewer."""
+    viewer = _asset("3Dmol-min.js")
+    code = page_code(("report.css",), ("plot.js", "structure.js", "content.js", script_name), viewer)
+    return {**code, "viewer": _pack(viewer)}
+
+
+def page_code(styles: Sequence[str], scripts: Sequence[str], *others: str) -> dict[str, str]:
+    """Style and script of a page from these assets, and a policy that knows them and other scripts alone."""
+    style, script = ("".join(map(_asset, names)) for names in (styles, scripts))
     policy = (
-        f"default-src 'none'; script-src {_hash(script)} {_hash(viewer)}; style-src {_hash(style)}; "
+        f"default-src 'none'; script-src {' '.join(map(_hash, (script, *others)))}; style-src {_hash(style)}; "
         "img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
-    return {"policy": policy, "style": style, "script": script, "viewer": _pack(viewer)}
+    return {"policy": policy, "style": style, "script": script}
 
 
 def _asset(name: str) -> str:

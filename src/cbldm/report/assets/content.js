@@ -10,6 +10,12 @@ function setTheme(name) {
 
 setTheme(dark.matches ? "dark" : "light");
 dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
+document.addEventListener("DOMContentLoaded", () => {
+  setTheme(document.documentElement.dataset.theme);
+  byId("theme")?.addEventListener("click", () => {
+    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
+  });
+});
 
 /** Text from gzip in base64. */
 async function unpack(id) {

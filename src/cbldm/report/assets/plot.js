@@ -1,8 +1,8 @@
 "use strict";
 
 const SVG = "http://www.w3.org/2000/svg";
-// Pixels along r per circle, and the narrowest range as a share of the whole one.
-const PER_CIRCLE = 4, NARROWEST = 0.01;
+// Pixels along r per circle.
+const PER_CIRCLE = 4;
 
 function svg(name, attributes, parent) {
   const element = document.createElementNS(SVG, name);
@@ -123,11 +123,13 @@ function drawAxes(target, [from, to], [floor, ceiling], toX, toY, [left, base, r
   svg("text", { transform: turn, "text-anchor": "middle" }, target).textContent = "G (Å⁻²)";
 }
 
-/** The plot of the chosen candidate: it is given a fit, and the reader zooms along r. */
-class FitPlot {
-  constructor(box, readout) {
+/** A plot in which the reader zooms along x: what it draws, and says of a place, is told by those that extend it. */
+class RangePlot {
+  /** The narrowest range as a share of the whole one. */
+  narrowest = 0.01;
+
+  constructor(box) {
     this.box = box;
-    this.readout = readout;
     this.target = svg("svg", { id: "plot-svg", "aria-hidden": "true" }, box);
     new ResizeObserver(() => this.draw()).observe(box);
     box.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
@@ -139,24 +141,9 @@ class FitPlot {
     box.addEventListener("pointercancel", () => this.release(null));
   }
 
-  /** Show a fit; the range of r stays as the reader chose it. */
-  show(fit) {
-    const whole = [fit.r[0], fit.r[fit.r.length - 1]];
-    if (!this.fit || this.range[0] < whole[0] || this.range[1] > whole[1]) this.range = whole;
-    [this.fit, this.whole] = [fit, whole];
-    this.draw();
-  }
-
-  draw() {
-    const { clientWidth: width, clientHeight: height } = this.box;
-    if (!this.fit || width < 100) return;
-    this.toR = drawFit(this.target, this.fit, this.range, width, height, false);
-    this.box.dataset.range = this.range.map((r) => r.toFixed(3)).join(" ");
-  }
-
   set(from, to) {
     const [low, high] = this.whole;
-    const length = Math.min(high - low, Math.max(NARROWEST * (high - low), to - from));
+    const length = Math.min(high - low, Math.max(this.narrowest * (high - low), to - from));
     const start = Math.min(Math.max(low, from + (to - from - length) / 2), high - length);
     this.range = [start, start + length];
     this.draw();
@@ -183,16 +170,20 @@ class FitPlot {
   wheel(event) {
     if (!wheelIsMeant(this.box, event)) return;
     event.preventDefault();
-    this.zoom(1.0015 ** event.deltaY, this.toR(this.place(event)));
+    this.zoom(1.0015 ** event.deltaY, this.toX(this.place(event)));
   }
 
-  key(event) {
-    const actions = {
+  actions() {
+    return {
       "+": () => this.zoom(0.7), "=": () => this.zoom(0.7), "-": () => this.zoom(1 / 0.7),
       ArrowLeft: () => this.shift(-0.2), ArrowRight: () => this.shift(0.2),
       Home: () => this.shift(-Infinity), End: () => this.shift(Infinity),
       Escape: () => this.reset(), 0: () => this.reset(),
     };
+  }
+
+  key(event) {
+    const actions = this.actions();
     if (event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
     event.preventDefault();
     actions[event.key]();
@@ -211,7 +202,7 @@ class FitPlot {
       this.marked.setAttribute("x", Math.min(x, this.start));
       this.marked.setAttribute("width", Math.abs(x - this.start));
     }
-    this.read(this.toR(x));
+    this.point(event);
   }
 
   release(event) {
@@ -219,14 +210,45 @@ class FitPlot {
     this.marked.remove();
     this.marked = null;
     if (event && Math.abs(this.place(event) - this.start) > 5) {
-      const ends = [this.start, this.place(event)].map(this.toR).sort((a, b) => a - b);
+      const ends = [this.start, this.place(event)].map(this.toX).sort((a, b) => a - b);
       this.set(Math.max(ends[0], this.whole[0]), Math.min(ends[1], this.whole[1]));
+    } else if (event) {
+      this.pick(event);
     }
   }
 
+  /** The pointer is somewhere. */
+  point() {}
+
+  /** The reader has pressed and let go without moving. */
+  pick() {}
+}
+
+/** The plot of the chosen candidate. */
+class FitPlot extends RangePlot {
+  constructor(box, readout) {
+    super(box);
+    this.readout = readout;
+  }
+
+  /** Show a fit; the range of r stays as the reader chose it. */
+  show(fit) {
+    const whole = [fit.r[0], fit.r[fit.r.length - 1]];
+    if (!this.fit || this.range[0] < whole[0] || this.range[1] > whole[1]) this.range = whole;
+    [this.fit, this.whole] = [fit, whole];
+    this.draw();
+  }
+
+  draw() {
+    const { clientWidth: width, clientHeight: height } = this.box;
+    if (!this.fit || width < 100) return;
+    this.toX = drawFit(this.target, this.fit, this.range, width, height, false);
+    this.box.dataset.range = this.range.map((r) => r.toFixed(3)).join(" ");
+  }
+
   /** Say the values of the point nearest to r. */
-  read(r) {
-    const index = Math.min(this.fit.r.length - 1, reach(this.fit.r, r));
+  point(event) {
+    const r = this.toX(this.place(event)), index = Math.min(this.fit.r.length - 1, reach(this.fit.r, r));
     const says = (curve) => curve[index].toFixed(3).replace("-", "−");
     this.readout.textContent = `r = ${this.fit.r[index].toFixed(2)} Å: observed ${says(this.fit.observed)}, `
       + `fit ${says(this.fit.calculated)}, difference ${says(this.fit.difference)} Å⁻²`;

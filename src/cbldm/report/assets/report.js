@@ -117,10 +117,6 @@ function sortBy(button) {
 }
 
 document.addEventListener("DOMContentLoaded", async () => {
-  setTheme(document.documentElement.dataset.theme);
-  byId("theme").addEventListener("click", () => {
-    setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark");
-  });
   for (const button of document.querySelectorAll(".ranking th button")) {
     button.addEventListener("click", () => sortBy(button));
   }
