@@ -124,6 +124,16 @@ class TemplateLibrary:
     def _sizes(self) -> NDArray[np.int64]:
         return np.array([cluster.n_atoms for cluster in self.clusters])
 
+    @cached_property
+    def _coarse(self) -> _Shelf:
+        """All clusters with multiples of `COARSE_BIN`: one table, so that its peaks are computed once."""
+        longest = max(float(shelf.distances[-1]) for shelf in self._shelves)
+        counts = torch.zeros(len(self.clusters), int(longest / COARSE_BIN) + 2)
+        for shelf, own in zip(self._shelves, counts.split([len(shelf.counts) for shelf in self._shelves]), strict=True):
+            shelf.add_coarse(own)
+        columns = torch.nonzero(counts.any(dim=0))[:, 0]
+        return _Shelf(COARSE_BIN * columns, counts[:, columns])
+
     def screen(self, pdf: Pdf, dnn: float, *, fit_delta2: bool = True) -> tuple[FloatArray, FloatArray]:
         """Rough fit of every template: scale by least squares, size and motion from a grid.
 
@@ -143,8 +153,7 @@ class TemplateLibrary:
         target = Target.of(pdf, oversampling=OVERSAMPLING)
         twice = len(self.clusters) > SCREENED_TWICE
         grid = [(size, motion) for size in SCREENED_STRETCH for motion in SCREENED_MOTION[fit_delta2]]
-        shelves = [shelf.coarse for shelf in self._shelves] if twice else self._shelves
-        found = [shelf.screen(target, dnn, grid) for shelf in shelves]
+        found = [shelf.screen(target, dnn, grid) for shelf in ([self._coarse] if twice else self._shelves)]
         best, stretch = (torch.cat(parts).double().numpy() for parts in zip(*found, strict=True))
         if twice:
             self._screen_again(target, dnn, fit_delta2, best, stretch)
@@ -288,16 +297,12 @@ class _Shelf:
             row[: len(there)] = histogram[there]
         return cls(torch.as_tensor(BIN * columns, dtype=torch.float32), torch.as_tensor(counts))
 
-    @cached_property
-    def coarse(self) -> _Shelf:
-        """The same with multiples of `COARSE_BIN`."""
+    def add_coarse(self, counts: Tensor) -> None:
+        """Add the pairs to a table (n_clusters, n) with a column for every multiple of `COARSE_BIN`."""
         place = self.distances / COARSE_BIN
         left = place.long()
         share = place - left
-        counts = torch.zeros(len(self.counts), int(left.max()) + 2)
         counts.index_add_(1, left, self.counts * (1 - share)).index_add_(1, left + 1, self.counts * share)
-        columns = torch.nonzero(counts.any(dim=0))[:, 0]
-        return _Shelf(COARSE_BIN * columns, counts[:, columns])
 
     def screen(
         self,
@@ -330,7 +335,9 @@ class _Shelf:
         q, sines, damping = sine_grid(r, instrument, float(distances[-1]))
         variance = 2 * uiso * relative_variance(distances, 0.0, delta2, instrument.qbroad).clamp_min(0.0)
         peaks = torch.exp(-0.5 * variance[:, None] * q**2) * torch.sin(distances[:, None] * q) / distances[:, None]
-        return target.background.filtered((self.counts[rows, :n_columns] @ peaks) @ sines * damping)
+        # In the order that takes the fewest multiplications.
+        waves = torch.linalg.multi_dot([self.counts[rows, :n_columns], peaks, sines])
+        return target.background.filtered(waves * damping)
 
 
 def _evaluated(

@@ -11,6 +11,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from cbldm.parallel import each
+
 #: (rows (b,), values (b, n_parameters)) -> curves (b, n_points)
 Curves = Callable[[Tensor, Tensor], Tensor]
 #: (rows (b,), values (b, n_variables)) -> function (b,), gradient (b, n_variables)
@@ -91,14 +93,16 @@ def _projected_jacobian(
     curves: Curves, observed: Tensor, rows: Tensor, values: Tensor, model: Tensor, high: Tensor, step: Tensor
 ) -> Tensor:
     """(b, n, P) forward differences of scale * curve with the component along the curve removed."""
-    columns = []
-    for k in range(values.shape[1]):
+
+    @torch.no_grad()
+    def column(k: int) -> Tensor:
         ahead = values.clone()
         ahead[:, k] += torch.where(ahead[:, k] + step[k] > high[k], -step[k], step[k])
         slope = (curves(rows, ahead) - model) / (ahead[:, k] - values[:, k])[:, None]
         along = (slope * model).sum(-1) / (model**2).sum(-1).clamp_min(1e-12)
-        columns.append(best_scales(model, observed)[:, None] * (slope - along[:, None] * model))
-    return torch.stack(columns, dim=-1)
+        return best_scales(model, observed)[:, None] * (slope - along[:, None] * model)
+
+    return torch.stack(each(column, range(values.shape[1])), dim=-1)
 
 
 def lbfgs(

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from cbldm.geometry.restraint import Restraint, RestraintBatch
 from cbldm.optimize import lbfgs, levenberg_marquardt, misfits
+from cbldm.parallel import each
 from cbldm.physics.fast import approximate_slopes
 from cbldm.target import Target, batched, independent_points
 from cbldm.types import FloatArray, Pdf
@@ -231,14 +232,14 @@ def _fit_group(
     """Stretch scan, then least squares; (B, n_names) parameters and (B,) converged flags."""
     qdamp = target.instrument.qdamp
     start = {"stretch": 1.0, "uiso": 0.01, "delta2": 0.0, "qdamp": qdamp}
-    scanned = torch.stack(
-        [
-            misfits(target.curves(positions, mask, uiso=start["uiso"], qdamp=qdamp, stretch=t), target.observed)
-            for t in SCAN
-        ]
-    )
+
+    @torch.no_grad()
+    def scanned(stretch: float) -> Tensor:
+        tried = target.curves(positions, mask, uiso=start["uiso"], qdamp=qdamp, stretch=stretch)
+        return misfits(tried, target.observed)
+
     first = positions.new_tensor([start[n] for n in names]).repeat(len(positions), 1)
-    first[:, 0] = positions.new_tensor(SCAN)[scanned.argmin(0)]
+    first[:, 0] = positions.new_tensor(SCAN)[torch.stack(each(scanned, SCAN)).argmin(0)]
 
     def curves(rows: Tensor, values: Tensor) -> Tensor:
         given = dict(zip(names, values.T, strict=True))
@@ -384,7 +385,9 @@ class _Restrained:
         slopes[-2] *= fit.uiso
         slopes[-1] *= self.free[-1]
         slopes -= (slopes @ curve)[:, None] * curve / (curve @ curve).clamp_min(1e-12)
-        return slopes * (fit.scale / float(observed.norm()))
+        # A curve that is zero but for a few points may be zero on every second one.
+        norm = float(observed.norm()) or float(self.target.observed.norm())
+        return slopes * (fit.scale / norm)
 
     def unpack(self, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Positions (b, N, 3) in Å, uiso (b,) and delta2 (b,) in Å²."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -52,6 +54,26 @@ def test_every_frame_that_was_drawn_is_followed() -> None:
     _, found = explore(simulated(CLUSTER.positions), DNN, samples, log_counts=COUNTS, follow=3)
     assert {item.sample.frame for item in found} == {"fcc", "bcc"}
     assert found[0].sample.frame == "fcc"
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    truth = sites_of(CLUSTER, "fcc")
+    ball = np.sort(np.argsort(np.linalg.norm(frame("bcc").sites, axis=1))[:60])
+    samples = [sample("fcc", damaged(truth, "fcc", 6, 4, seed)) for seed in range(3)] + [sample("bcc", ball)]
+    pdf = simulated(CLUSTER.positions)
+    noise = np.random.default_rng(0).normal(0, 0.1 * pdf.g.std(), len(pdf.g))
+    before, found = torch.get_num_threads(), []
+    try:
+        for n_threads in (1, 2):
+            torch.set_num_threads(n_threads)
+            found.append(explore(replace(pdf, g=pdf.g + noise), DNN, samples, log_counts=COUNTS, follow=3))
+    finally:
+        torch.set_num_threads(before)
+    for alone, together in zip(*(drawn + ends for drawn, ends in found), strict=True):
+        np.testing.assert_array_equal(alone.place.sites, together.place.sites)
+        assert (alone.place.theta, alone.place.energy, alone.prior) == (
+            together.place.theta, together.place.energy, together.prior
+        )  # fmt: skip
 
 
 def belief(samples: list[np.ndarray]) -> Belief:

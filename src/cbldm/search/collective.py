@@ -137,12 +137,18 @@ def layer_shifts(name: str) -> NDArray[np.int16]:
     turn = np.diag([-1.0, -1.0, 1.0])
     heights = np.unique(np.round(home.sites[:, 2], 6))
     tree = cKDTree(home.sites)
+
+    def carried(matrix: NDArray[np.float64], step: NDArray[np.float64]) -> NDArray[np.int64]:
+        """(n_sites,) where every site goes."""
+        distance, index = tree.query(home.sites @ matrix + step)
+        return np.where(distance < 1e-3, index, -1)
+
+    stay = np.arange(home.n_sites)
+    moves = [carried(np.eye(3), step) for step in steps]
+    turns = [carried(turn, step) for step in (np.zeros(3), *steps)]
     shifts = []
     for height in heights:
         single, above = abs(home.sites[:, 2] - height) < 0.1, home.sites[:, 2] > height - 0.1
-        motions = [(single, np.eye(3), step) for step in steps] + [(above, np.eye(3), step) for step in steps]
-        motions += [(above, turn, step) for step in [np.zeros(3), *steps]]
-        for part, matrix, step in motions:
-            distance, index = tree.query(np.where(part[:, None], home.sites @ matrix + step, home.sites))
-            shifts.append(np.where(distance < 1e-3, index, -1))
+        motions = [(single, goal) for goal in moves] + [(above, goal) for goal in [*moves, *turns]]
+        shifts += [np.where(part, goal, stay) for part, goal in motions]
     return np.array(shifts, dtype=np.int16)

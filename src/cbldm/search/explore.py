@@ -6,8 +6,11 @@ the best go through likelihood-guided moves, and each that comes out is weighed 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 
 from cbldm.geometry.frames import FRAMES, Frame, frame
 from cbldm.models.cbldm import Sample
+from cbldm.parallel import Scouts, each, scouting
 from cbldm.search.moves import Placement, SiteSearch
 from cbldm.types import FloatArray, Pdf
 
@@ -104,8 +108,9 @@ def explore(
         All samples as they were drawn, best fit first, and the distinct structures that the best of them became, the
         most probable first.
     """
-    drawn: list[_Work] = []
-    for name in sorted({sample.frame for sample in samples}):
+
+    def compared(name: str) -> list[_Work]:
+        """The samples of one frame at the sizes that fit."""
         mine = [sample for sample in samples if sample.frame == name]
         odds = np.stack([MOST_ODDS * np.tanh(sample.log_odds / MOST_ODDS) for sample in mine])
         # Moves follow what all samples say together: each alone holds to its own atom count.
@@ -113,37 +118,95 @@ def explore(
         search = SiteSearch(pdf, name, dnn, np.log(chance) - np.log1p(-chance), log_counts[FRAMES.index(name)])
         belief = Belief(frame(name), odds, len(mine) / len(samples), search)
         places = search.start([sample.sites for sample in mine])
-        drawn += [
+        return [
             _Work(Explored(sample, place, belief.cost(place.sites), 0), search, belief)
             for sample, place in zip(mine, places, strict=True)
         ]
+
+    drawn = [item for found in each(compared, sorted({sample.frame for sample in samples})) for item in found]
     drawn.sort(key=lambda item: item.explored.place.misfit)
     work = _promising(drawn, follow)
     total = len(work) + min(DEEP, len(work)) + KICKS
     ends: dict[tuple[str, bytes], _Work] = {}
-    for number, begin in enumerate(work, start=1):
-        _add(ends, begin, begin.search.descend(begin.explored.place))
-        watch(number / total)
-    deep = _best(ends, DEEP)
-    for number, end in enumerate(deep, start=len(work) + 1):
-        _add(ends, end, end.search.improve(end.explored.place))
-        watch(number / total)
+    with scouting() as scouts:
+        waits = [scouts.send(partial(_scout_descent, begin)) for begin in work]
+        for number, (begin, wait) in enumerate(zip(work, waits, strict=True), start=1):
+            wait()
+            _add(ends, begin, begin.search.descend(begin.explored.place))
+            watch(number / total)
+        deep = _best(ends, DEEP)
+        waits = [scouts.send(partial(_scout_improvement, end)) for end in deep]
+        for number, (end, wait) in enumerate(zip(deep, waits, strict=True), start=len(work) + 1):
+            wait()
+            _add(ends, end, end.search.improve(end.explored.place))
+            watch(number / total)
+        for number in _kick(ends, scouts):
+            watch((total - KICKS + number + 1) / total)
+    weighed = sorted((end.explored for end in ends.values()), key=lambda item: item.place.data + item.prior)
+    return [item.explored for item in drawn], weighed
+
+
+def _kick(ends: dict[tuple[str, bytes], _Work], scouts: Scouts) -> Iterator[int]:
+    """Search from kicked structures and add where that ends; yields the number of each kick."""
     rng, last, lowest = np.random.default_rng(0), 0, _best(ends, 1)[0].explored.place.energy
+    plan: deque[_Kick] = deque()
+    planned_for: list[_Work] = []
     for number in range(KICKS):
         parents = _best(ends, PARENTS)
         if number - last >= KICK_PATIENCE or parents[0].explored.place.misfit < PERFECT**2:
             break
+        if list(map(id, parents)) != list(map(id, planned_for)):
+            plan.clear()
+            planned_for = parents
+        # What comes after this kick if it changes nothing is worked on meanwhile.
+        while len(plan) < scouts.n:
+            plan.append(_Kick.of(parents, number + len(plan), plan[-1].rng if plan else rng, scouts))
+        kick = plan.popleft()
+        rng = kick.rng
+        if kick.start is not None:
+            kick.wait()
+            place = kick.parent.search.settle(kick.start)
+            _add(ends, kick.parent, place)
+            if place.energy < lowest - 0.5:
+                lowest, last = place.energy, number
+        yield number
+
+
+@dataclass(frozen=True)
+class _Kick:
+    """A kicked structure.
+
+    Attributes:
+        parent: What was kicked.
+        start: What it became; None where that was not sound.
+        rng: The source of randomness after it.
+        wait: Returns when a scout has been there.
+    """
+
+    parent: _Work
+    start: Placement | None
+    rng: np.random.Generator
+    wait: Callable[[], None]
+
+    @classmethod
+    def of(cls, parents: Sequence[_Work], number: int, rng: np.random.Generator, scouts: Scouts) -> _Kick:
+        """Parents are kicked in turn, every other time towards another one."""
+        rng = deepcopy(rng)
         parent = parents[number % len(parents)]
         mates = [p.explored.place for p in parents if p is not parent and p.search is parent.search]
         mate = mates[rng.integers(len(mates))] if mates and number % 2 else None
-        place = parent.search.kicked(parent.explored.place, mate, rng)
-        if place is not None:
-            _add(ends, parent, place)
-            if place.energy < lowest - 0.5:
-                lowest, last = place.energy, number
-        watch((total - KICKS + number + 1) / total)
-    weighed = sorted((end.explored for end in ends.values()), key=lambda item: item.place.data + item.prior)
-    return [item.explored for item in drawn], weighed
+        start = parent.search.kicked(parent.explored.place, mate, rng)
+        if start is None:
+            return cls(parent, None, rng, lambda: None)
+        return cls(parent, start, rng, scouts.send(lambda: parent.search.scout().settle(start)))
+
+
+def _scout_descent(begin: _Work) -> None:
+    begin.search.scout().descend(begin.explored.place)
+
+
+def _scout_improvement(end: _Work) -> None:
+    end.search.scout().improve(end.explored.place)
 
 
 def _best(ends: dict[tuple[str, bytes], _Work], n: int) -> list[_Work]:

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cbldm.geometry.site_classes import site_classes
+from cbldm.parallel import Once
 from cbldm.physics.instrument import relative_variance
 from cbldm.physics.kernel import sine_grid
 from cbldm.refine import BOUNDS
@@ -84,6 +87,11 @@ class Placement:
         """Stretch, uiso and delta2."""
         return self.stretch, self.uiso, self.delta2
 
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The same for the same sites and parameters."""
+        return self.sites.tobytes(), *self.theta
+
 
 class SiteSearch:
     """Moves in one frame for one PDF.
@@ -118,6 +126,13 @@ class SiteSearch:
         # Searches from different samples meet: what has been done from there is not done again.
         self.refitted: dict[bytes, Placement] = {}
         self.searched: dict[tuple[bytes, float, float], NDArray[np.int64]] = {}
+        self.once = Once()
+
+    def scout(self) -> SiteSearch:
+        """A twin that leaves no trace but the finished pieces of work, which its original does not do again."""
+        twin = copy(self)
+        twin.refitted, twin.searched = self.refitted.copy(), self.searched.copy()
+        return twin
 
     def counts(self, sites: NDArray[np.int64]) -> Tensor:
         """(n_classes,) number of pairs at each distance."""
@@ -170,15 +185,20 @@ class SiteSearch:
     def improve(self, place: Placement) -> Placement:
         """Where single atoms are stuck, move whole facets, orbits and layers, and single atoms after that."""
         for _ in range(MOST_COLLECTIVE):
-            moved = [self._descend(start, LAST_ROUND) for start in self._collective(place)]
+            starts = self.once(("collective", *place.key), partial(self._collective, place))
+            moved = [self._descend(start, LAST_ROUND) for start in starts]
             best = min(moved, key=lambda trial: trial.energy, default=place)
             if best.energy > place.energy - LEAST_GAIN:
                 break
             place = best
         return place
 
+    def settle(self, place: Placement) -> Placement:
+        """Move single atoms of what `kicked` gave until the energy is lowest."""
+        return self._descend(place, KICKED_ROUNDS)
+
     def kicked(self, place: Placement, other: Placement | None, rng: np.random.Generator) -> Placement | None:
-        """Damage the surface at random, or cross the structure with another one, and descend again.
+        """Damage the surface at random, or cross the structure with another one.
 
         Args:
             place: Where a search ended.
@@ -186,7 +206,7 @@ class SiteSearch:
             rng: Source of randomness.
 
         Returns:
-            Where the new search ended; None where nothing sound was left to start from.
+            Where a new search can begin; None where nothing sound was left.
         """
         table = self.classes
         inside = table.occupied(place.sites)
@@ -205,7 +225,7 @@ class SiteSearch:
         if len(sites) < 5 or not np.isfinite(self.prior.sizes[len(sites)]):
             return None
         misfit = float(self._misfit(self._curve(self.counts(sites), np.array(place.theta))[0]))
-        return self._descend(self.place(sites, place.theta, misfit), KICKED_ROUNDS)
+        return self.place(sites, place.theta, misfit)
 
     def _collective(self, place: Placement) -> list[Placement]:
         """The structures of least energy that a collective move makes of one."""
@@ -232,7 +252,7 @@ class SiteSearch:
                 best = place
             key = (place.sites.tobytes(), *stage)
             if key not in self.searched:
-                self.searched[key] = self._search(place, *stage)
+                self.searched[key] = self.once((*stage, *place.key), partial(self._search, place, *stage))
             moved = self.searched[key]
             if np.array_equal(moved, place.sites) and stage == rounds[-1]:
                 break
@@ -240,11 +260,15 @@ class SiteSearch:
         place = self._refit(place)
         return place if place.energy < best.energy else best
 
-    def _refit(self, place: Placement, steps: int = 3) -> Placement:
-        """A few damped Gauss-Newton steps on stretch, uiso and delta2."""
+    def _refit(self, place: Placement) -> Placement:
+        """Better parameters of the same sites, or those that were found before."""
         key = place.sites.tobytes()
-        if key in self.refitted and self.refitted[key].misfit <= place.misfit:
-            return self.refitted[key]
+        if key not in self.refitted or self.refitted[key].misfit > place.misfit:
+            self.refitted[key] = self.once(("fit", *place.key), partial(self._fit, place))
+        return self.refitted[key]
+
+    def _fit(self, place: Placement, steps: int = 3) -> Placement:
+        """A few damped Gauss-Newton steps on stretch, uiso and delta2."""
         counts = self.counts(place.sites)
         theta = np.array(place.theta)
         low = np.array([SCAN[0] - 0.02, BOUNDS["uiso"][0], BOUNDS["delta2"][0]])
@@ -271,8 +295,7 @@ class SiteSearch:
             theta, curve, slopes, misfit = trial, trial_curve, trial_slopes, trial_misfit
             if gain < 0.01 * misfit:
                 break
-        self.refitted[key] = self.place(place.sites, theta, misfit)
-        return self.refitted[key]
+        return self.place(place.sites, theta, misfit)
 
     def _curve(self, counts: Tensor, theta: FloatArray) -> tuple[Tensor, Tensor]:
         """G(r) (n_r,) of one structure, and its derivatives (3, n_r) by stretch, uiso and delta2."""
