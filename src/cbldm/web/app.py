@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -45,7 +47,10 @@ def serve(limits: Limits, announce: Callable[[str], None]) -> None:
             server = uvicorn.Server(_configuration(make_app(visitors, limits)))
             host = f"[{limits.host}]" if ":" in limits.host else limits.host
             announce(f"http://{host}:{listener.getsockname()[1]}")
-            server.run(sockets=[listener])
+            # uvicorn passes a signal on when it has shut down, which must not keep the rest from being tidied up.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            with contextlib.suppress(KeyboardInterrupt):
+                server.run(sockets=[listener])
         finally:
             over.set()
             jobs.close()

@@ -73,15 +73,10 @@ class Gate:
     def _refusal(self, scope: Message) -> tuple[int, str] | None:
         """Status and sentence for what is not let through."""
         headers = {name.decode("latin-1").lower(): text.decode("latin-1") for name, text in scope["headers"]}
-        host = urlsplit(f"//{headers.get('host', '')}")
-        try:
-            name = host.hostname or ""
-        except ValueError:
-            name = ""
-        if self._hosts is not None and name not in self._hosts:
+        if self._hosts is not None and _host_name(headers.get("host", "")) not in self._hosts:
             return 421, "This app is not reached by that name."
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        if origin is not None and origin not in (f"http://{headers.get('host')}", f"https://{headers.get('host')}"):
             return 403, "Another page may not use this app."
         if scope["method"] in ("GET", "HEAD") and READ.fullmatch(scope["path"]) and ".." not in scope["path"]:
             return None
@@ -93,6 +88,14 @@ class Gate:
         if int(length) > self._max_body:
             return 413, "That is more than this app takes at once."
         return None
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without its port; empty where it is malformed."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 async def _respond(send: Send, status: int, text: str) -> None:

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cbldm.errors import InputError
@@ -29,6 +29,8 @@ STAGES = {
     "rank": ("ranking", 0.90),
     "write": ("writing files and the report", 0.93),
 }
+#: What starts a process that waits for a job.
+WORKER = (sys.executable, "-P", "-m", "cbldm.web.worker")
 CRASHED = "the computation ended without an answer; try again, and if that does not help, tell who runs this app"
 FULL = "{n} computations are waiting already; try again in a few minutes"
 
@@ -101,15 +103,16 @@ class Job:
 class Jobs:
     """The queue and those who work it off."""
 
-    def __init__(self, running: int, waiting: int, seconds: float) -> None:
+    def __init__(self, running: int, waiting: int, seconds: float, command: Sequence[str] = ()) -> None:
         """Start making processes ready.
 
         Args:
             running: Jobs at once.
             waiting: Jobs that may wait.
             seconds: Longest time of a job.
+            command: What starts a process; `WORKER` where empty.
         """
-        self._waiting, self._seconds = waiting, seconds
+        self._waiting, self._seconds, self._command = waiting, seconds, list(command or WORKER)
         self._queue: deque[Job] = deque()
         self._changed = threading.Condition(threading.RLock())
         self._closed = False
@@ -133,7 +136,7 @@ class Jobs:
             if waiting >= self._waiting + self._idle():
                 raise InputError(FULL.format(n=waiting))
             job = Job(task, self._changed)
-            self._queue.append(job)
+            self._queue = deque([*(other for other in self._queue if other.is_active), job])
             self._changed.notify_all()
         return job
 
@@ -172,7 +175,7 @@ class Jobs:
             if job is None:
                 _end(process)
                 self._forget(process)
-                return
+                continue
             limit = threading.Timer(self._seconds, job._stop, ("failed", f"stopped after {self._seconds:g} s, the time "
                                     "limit of this app; fewer samples or candidates take less time"))  # fmt: skip
             limit.daemon = True
@@ -190,7 +193,7 @@ class Jobs:
             if self._closed:
                 return None
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "cbldm.web.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 text=True, encoding="utf-8", env=self._environment, start_new_session=True,
             )  # fmt: skip
             self._ready.add(process)
@@ -199,7 +202,7 @@ class Jobs:
     def _next(self, process: subprocess.Popen[str]) -> Job | None:
         """Wait for a job; it runs from now on. None when no more will come, or the process is gone."""
         with self._changed:
-            while not self._closed:
+            while not self._closed and process.poll() is None:
                 job = next((job for job in self._queue if job.state == "waiting"), None)
                 if job is not None:
                     job.state, job.begun, job.pid, job._process = "running", time.monotonic(), process.pid, process

@@ -158,29 +158,25 @@ def take(files: Any, folder: Path, room: int, limits: Limits) -> tuple[list[Uplo
     if not isinstance(files, Sequence) or isinstance(files, str) or not files:
         raise InputError("no file was sent")
     if len(files) > room:
-        raise InputError(
-            f"at most {limits.max_files} files can be on this page, and {room} more now; remove some first"
-        )
-    uploads, refused = [], []
-    total = 0
+        raise InputError(f"this page holds at most {limits.max_files} files, {room} more now; remove some first")
+    came, refused = [], []
     for file in files:
         name = shown_name(file.get("name", "") if isinstance(file, Mapping) else "")
         try:
-            content = base64.b64decode(file["data"], validate=True)
+            came.append((name, base64.b64decode(file["data"], validate=True)))
         except (KeyError, TypeError, ValueError, binascii.Error):
             refused.append(f"{name!r} did not arrive whole; try again")
-            continue
-        total += len(content)
-        if total > limits.max_bytes:
-            raise InputError(
-                f"the files have more than {limits.max_upload:g} MB together, the most that is taken at once"
-            )
-        key = secrets.token_hex(8)
-        # The reader knows a calculated curve by this suffix, and nothing else of a name matters to it.
-        path = folder / (f"{key}.fgr" if name.lower().endswith(".fgr") else f"{key}.gr")
-        path.write_bytes(content)
-        uploads.append(Upload(key, name, path))
-    return uploads, refused
+    if sum(len(content) for _, content in came) > limits.max_bytes:
+        raise InputError(f"the files have more than {limits.max_upload:g} MB, the most that is taken at once")
+    return [_keep(name, content, folder) for name, content in came], refused
+
+
+def _keep(name: str, content: bytes, folder: Path) -> Upload:
+    key = secrets.token_hex(8)
+    # The reader knows a calculated curve by this suffix, and nothing else of a name matters to it.
+    path = folder / (f"{key}.fgr" if name.lower().endswith(".fgr") else f"{key}.gr")
+    path.write_bytes(content)
+    return Upload(key, name, path)
 
 
 def _envelope(g: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from cbldm.web.visitors import Result, Visitor
 from cbldm.web.wording import plain
 
 #: Where a value comes from, in words.
-SOURCES = {**ORIGINS, "option": "given by you", "": "not known"}
+SOURCES = {**ORIGINS, "option": "given by you", "": "not known yet"}
 
 
 def notice(sentences: Sequence[str]) -> str:
