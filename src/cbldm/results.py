@@ -165,14 +165,21 @@ def write_solution(solution: Solution, out: str | Path, *, report: bool = True) 
 def _fill(solution: Solution, folder: Path, report: bool) -> None:
     # Seconds of imports, which no folder needs to be refused.
     from cbldm.data.structure_files import write_text
-    from cbldm.report.figures import draw_fit, draw_structures
+    from cbldm.parallel import each
 
-    _write_data(solution, folder)
-    if solution.candidates:
-        draw_fit(solution, folder / "fit.png")
-        draw_structures(solution, folder / "structures.png")
-    if report:
-        write_text(folder / "report.html", _report_text(solution, folder))
+    def write() -> None:
+        _write_data(solution, folder)
+        if report:
+            write_text(folder / "report.html", _report_text(solution, folder))
+
+    def draw() -> None:
+        from cbldm.report.figures import draw_fit, draw_structures
+
+        if solution.candidates:
+            draw_fit(solution, folder / "fit.png")
+            draw_structures(solution, folder / "structures.png")
+
+    each(lambda job: job(), (draw, write))
 
 
 def report_text(solution: Solution) -> str:

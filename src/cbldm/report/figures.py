@@ -53,6 +53,8 @@ FADING, LEAST_FADED = 0.035, 0.7
 SHADOW = 0.8
 #: Rendered pixels per pixel of the picture, along each axis.
 OVERSAMPLING = 2
+#: Level of compression of the PNG files: above it they take several times as long for a few per cent.
+COMPRESSION = 3
 
 #: Heights of the parts of ``structures.png``, its left and right margin, and its widest structure, in pixels.
 HEADER, GAP, CAPTION, FOOTER, MARGIN, WIDEST_CELL = 110, 30, 120, 150, 60, 600
@@ -404,7 +406,7 @@ def _figure(size: tuple[int, int]) -> Figure:
 def _png(figure: Figure) -> bytes:
     """The figure as PNG, without the note of matplotlib's version."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None}, pil_kwargs={"compress_level": COMPRESSION})
     return buffer.getvalue()
 
 
@@ -418,7 +420,8 @@ def _png_over(figure: Figure, picture: NDArray[np.uint8]) -> bytes:
     mixed = picture.copy()
     mixed[inked] = np.round(opacity * drawn[inked, :3] + (1 - opacity) * picture[inked])
     buffer = io.BytesIO()
-    imsave(buffer, mixed, format="png", metadata={"Software": "cbldm"}, dpi=DPI)
+    packing = {"compress_level": COMPRESSION}
+    imsave(buffer, mixed, format="png", metadata={"Software": "cbldm"}, dpi=DPI, pil_kwargs=packing)
     return buffer.getvalue()
 
 
