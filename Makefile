@@ -24,7 +24,8 @@ EXTRAS_docs := docs
 
 # Without build isolation a build backend, too, is the one of the lock.
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
-LOCKED = --require-hashes --no-build-isolation --constraint constraints.txt
+LOCKED = --require-hashes --no-build-isolation --constraint constraints.txt \
+  $(addprefix --constraint ,$(wildcard $(VENV)/constraints-cpu.txt))
 
 .PHONY: help demo test test-all lint bench train docs wheelhouse release lock
 
@@ -86,10 +87,13 @@ $(VENV)/bin/python:
 	"$(PYTHON)" -m venv $(VENV)
 
 # The pip that came with Python may be one that takes no hashes from a constraints file.
-$(VENV)/.installed-build: constraints.txt | $(VENV)/bin/python
+$(VENV)/.installed-build: constraints.txt constraints-cpu.txt | $(VENV)/bin/python
 	awk '/^[a-z]/ { take = /^pip==/ } take' constraints.txt > $(VENV)/pip.txt
 	$(PIP) install -qq --require-hashes -r $(VENV)/pip.txt
-	$(PIP) install -qq $(LOCKED) --group build
+	$(PIP) install -qq --require-hashes --constraint constraints.txt --group build
+	rm -f $(VENV)/constraints-cpu.txt
+	@if $(PIP) install -qq --dry-run --ignore-installed --no-index --no-deps --require-hashes -r constraints-cpu.txt \
+	2>/dev/null; then cp constraints-cpu.txt $(VENV); fi
 	@touch $@
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt $(VENV)/.installed-build

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -63,16 +62,3 @@ def test_no_file_names_another_machine(root, files, pattern):
 def test_every_folder_of_modules_is_a_package(root):
     folders = {path.parent for path in (root / "src/cbldm").rglob("*.py")}
     assert [str(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
-
-
-def test_constraints_pin_every_direct_dependency_of_make_test(root):
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    wanted = project["dependencies"] + extras["train"] + extras["dev"] + extras["bench"]
-    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
-    assert [line for line in lines if not re.fullmatch(r"[\w.-]+==[\w.]+", line)] == []
-
-    def normal(requirement: str) -> str:
-        return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()
-
-    assert {normal(requirement) for requirement in wanted} - {normal(line) for line in lines} == {"cbldm"}
