@@ -24,6 +24,7 @@ from cbldm.batch.layout import (
     write_record,
     write_rows,
 )
+from cbldm.batch.neighbours import identity, neighbours
 from cbldm.batch.work import Job, Outcome, Task, run_job
 from cbldm.data.pdf_files import read_pdf
 from cbldm.errors import CbldmError, InputError
@@ -99,6 +100,7 @@ def batch(
     choices: Mapping[str, Any],
     report: bool = True,
     resume: bool = False,
+    warm: Path | None = None,
     pool: Pool | None = None,
     tell: Callable[[Progress], None] | None = None,
 ) -> list[tuple[str, Input, str]]:
@@ -114,6 +116,8 @@ def batch(
         choices: What `solve` is told about all of them, the seed among it.
         report: Whether each gets a report.html.
         resume: Go on with what an earlier run has left in the folder; PDFs may have been added.
+        warm: The folder of a finished batch of the same files: each PDF is tried with what that one found for its
+            neighbours too.
         pool: Where the work is done; on every core where None.
         tell: Told how far it has come, after each PDF.
 
@@ -129,12 +133,17 @@ def batch(
     earlier = read_record(out, resume=resume)
     names = name_inputs(inputs, _names(earlier))
     task = Task(out.absolute(), _absolute(reading), _absolute(choices), report)
-    record = _record(inputs, names, reading, choices, report)
+    around: list[tuple[Path, ...]] = [()] * len(inputs) if warm is None else neighbours(warm, inputs)
+    others: dict[str, Any] = {"report": report} | ({} if warm is None else {"warm": identity(warm)})
+    record = _record(inputs, names, reading, choices, others)
     if earlier is not None:
         check_same(earlier, record, out)
     write_record(out, record)
     remove_leftovers(out, names)
-    jobs = [Job(name, Path(item.file).absolute(), item.column) for name, item in zip(names, inputs, strict=True)]
+    jobs = [
+        Job(name, Path(item.file).absolute(), item.column, near)
+        for name, item, near in zip(names, inputs, around, strict=True)
+    ]
     todo = [job for job in jobs if not _is_done(job, task)]
     progress = Progress(len(jobs), len(jobs) - len(todo))
     tell(progress)
@@ -185,12 +194,16 @@ def _names(earlier: Mapping[str, Any] | None) -> dict[tuple[str, int | None], st
 
 
 def _record(
-    inputs: Sequence[Input], names: Sequence[str], reading: Mapping[str, Any], choices: Mapping[str, Any], report: bool
+    inputs: Sequence[Input],
+    names: Sequence[str],
+    reading: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    others: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The content of batch.json; damaged weights are found here, before any PDF is blamed."""
     chosen = Options(**choices)
     model = load_weights(chosen.weights)[1] if chosen.source in MODEL_SOURCES else {}
-    options = {**reading, **choices, "report": report}
+    options = {**reading, **choices, **others}
     if (instrument := options.pop("instrument")) is not None:
         options["instrument"] = digest(Path(instrument))
     options.pop("weights")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from cbldm.batch.layout import RECORD, is_done
+from cbldm.batch.neighbours import structures
 from cbldm.data.pdf_files import read_pdf
 from cbldm.data.pdf_settings import require_metal
 from cbldm.errors import CbldmError, InputError
@@ -43,11 +44,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Job:
-    """One PDF of a batch: the name of its folder, its file (absolute) and its column in it."""
+    """One PDF of a batch: the name of its folder, its file (absolute), its column in it, and results of neighbours."""
 
     name: str
     path: Path
     column: int | None = None
+    neighbours: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def _solved(job: Job, task: Task) -> Outcome:
     folder = task.out / job.name
     if is_done(folder, pdf.sha256):  # by a worker that was lost before it could say so
         return Outcome(job.name)
-    solution = solve(pdf, loaded=_weights(Options(**task.choices)), **task.choices)
+    starts = structures(job.neighbours)
+    solution = solve(pdf, loaded=_weights(Options(**task.choices)), starts=starts, **task.choices)
     begin = time.perf_counter()
     try:
         write_solution(replace(solution, seconds={}), folder, report=task.report)

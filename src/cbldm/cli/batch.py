@@ -37,6 +37,10 @@ def batch_command(
     out: Annotated[Path, typer.Option(help="Folder for the results: one folder in it for each PDF, and tables.")],
     solving: Solving,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in the folder.")] = False,
+    warm: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A finished batch of the same files: try what it found for neighbours, too."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes, of one thread each; one for each core by default.")
     ] = None,
@@ -62,7 +66,7 @@ def batch_command(
     try:
         with _watching(quiet) as tell:
             found = batch(inputs, out, reading=reading, choices=choices, report=solving.report, resume=resume,
-                          pool=pool, tell=tell)  # fmt: skip
+                          warm=warm, pool=pool, tell=tell)  # fmt: skip
     except KeyboardInterrupt:
         console.print("stopped; what is solved is kept, and the same command with --resume goes on", highlight=False)
         raise typer.Exit(INTERRUPTED) from None
