@@ -29,7 +29,7 @@ def run(path: Path, folder: Path) -> Any:
     Raises:
         nbclient.exceptions.CellExecutionError: A cell failed.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
     NotebookClient(notebook, timeout=PATIENCE, kernel_name="python3", resources={"metadata": {"path": folder}},
                    record_timing=False, coalesce_streams=True).execute()  # fmt: skip
     for cell in notebook.cells:
@@ -42,5 +42,5 @@ def run(path: Path, folder: Path) -> Any:
 
 if __name__ == "__main__":
     for place in sorted(FOLDER.glob("*.ipynb")):
-        nbformat.write(run(place, FOLDER), place)
+        nbformat.write(run(place, FOLDER), place)  # type: ignore[no-untyped-call]
         print(f"{place.name}: {place.stat().st_size / 1000:.0f} kB")

@@ -30,8 +30,8 @@ def _section(name: str, command: Any) -> str:
 
 
 def _argument(argument: Any) -> str:
-    name = argument.metavar or argument.name.upper()
-    return f"{name}..." if argument.nargs == -1 else str(name)
+    name: str = (argument.metavar or argument.name.upper()).removesuffix("...")
+    return f"{name}..." if argument.nargs == -1 else name
 
 
 def _names(option: Any) -> str:
