@@ -29,6 +29,9 @@ _SETTINGS = {
     "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
+LOOPBACK = "127.0.0.1"
+#: No dashboard; what serves it listens all the same, at a free port that no other machine reaches.
+_UNSEEN = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}
 #: Seconds in which a scheduler must answer.
 PATIENCE = "20s"
 
@@ -67,7 +70,12 @@ def connected(workers: int, scheduler: str | None, slurm: Path | None) -> Iterat
         elif scheduler is None:
             where = stack.enter_context(
                 LocalCluster(
-                    n_workers=workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    host=LOOPBACK,
+                    dashboard_address=None,
+                    scheduler_kwargs=_UNSEEN,
                 )
             )
         try:
@@ -109,7 +117,8 @@ def slurm_cluster(config: Path) -> Any:
     try:
         # One thread to a process, as on one machine.
         processes = {"processes": arguments["cores"]} if "cores" in arguments else {}
-        return SLURMCluster(**(processes | arguments))
+        options = {"scheduler_options": _UNSEEN | arguments.pop("scheduler_options", {})}
+        return SLURMCluster(**(processes | arguments | options))
     except (TypeError, ValueError, OSError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{where} must hold arguments of dask_jobqueue.SLURMCluster: {reason}") from error

@@ -30,6 +30,7 @@ from cbldm.data.pdf_files import read_pdf
 from cbldm.errors import CbldmError, InputError
 from cbldm.models.checkpoint import load_weights
 from cbldm.options import MODEL_SOURCES, Options
+from cbldm.series import write_series
 
 #: Version of the layout of batch.json.
 SCHEMA_VERSION = 1
@@ -150,13 +151,16 @@ def batch(
     try:
         (out / ERRORS).unlink(missing_ok=True)
         _work(todo, task, pool, progress, Times(out / TIMES), tell, names)
-    except OSError as error:
-        raise InputError(_stopped(f"{str(out)!r}: {error.strerror or error}", progress)) from error
+    except (InputError, OSError) as error:
+        why = f"{str(out)!r}: {error.strerror or error}" if isinstance(error, OSError) else error
+        done = f"{progress.solved} of {progress.total} are solved and kept, --resume goes on"
+        raise InputError(f"stopped: {why}; {done}") from error
     finally:
         remove_leftovers(out, names)
     faults = [(item.shown, progress.errors[name]) for name, item in zip(names, inputs, strict=True)
               if name in progress.errors]  # fmt: skip
     write_rows(out / ERRORS, ("file", "reason"), faults)
+    write_series(out)
     return [(name, item, progress.errors.get(name, "")) for name, item in zip(names, inputs, strict=True)]
 
 
@@ -173,7 +177,7 @@ def _work(
         with pool.outcomes(jobs, task) as outcomes:
             for outcome in outcomes:
                 if outcome.obstacle:
-                    raise InputError(_stopped(outcome.obstacle, progress))
+                    raise InputError(outcome.obstacle)
                 if outcome.error:
                     progress.errors[outcome.name] = outcome.error
                 else:
@@ -181,10 +185,6 @@ def _work(
                     times.add(outcome.name, outcome.seconds)
                 tell(progress)
     times.finish(names)
-
-
-def _stopped(why: str, progress: Progress) -> str:
-    return f"stopped: {why}; {progress.solved} of {progress.total} are solved and kept, --resume goes on"
 
 
 def _names(earlier: Mapping[str, Any] | None) -> dict[tuple[str, int | None], str]:
