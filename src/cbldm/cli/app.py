@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from cbldm.cli.shared import app, console
-from cbldm.errors import InputError
 
 
 @app.command("app")
@@ -23,7 +22,8 @@ def app_command(
 ) -> None:
     """A page to drop files on, for the browser; it runs until Ctrl-C."""
     if find_spec("gradio") is None:
-        raise InputError("cbldm app needs gradio: pip install 'cbldm[app]'")
+        console.print("cbldm app needs gradio: pip install 'cbldm[app]'", highlight=False, markup=False)
+        raise typer.Exit(2)
 
     from cbldm.web.limits import Limits
 

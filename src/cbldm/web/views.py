@@ -72,8 +72,8 @@ def progress(result: Result | None, before: int) -> str:
         return ""
     job = result.job
     if job.state == "waiting":
-        others = f"{before} more wait before it." if before != 1 else "One more waits before it."
-        return _bar(0.0, f"Waiting for another computation to end. {others if before else 'It is the next.'}")
+        others = "it is the next" if before == 0 else f"{before} before it" if before > 1 else "one before it"
+        return _bar(0.0, f"Waiting to start: {others}.")
     if job.state == "running":
         doing = STAGES[job.stage][0] if job.stage else "starting"
         return _bar(job.done, f"{doing[:1].upper()}{doing[1:]}: {job.done:.0%}, {job.seconds:.0f} s")
