@@ -15,6 +15,8 @@ from cbldm.types import FloatArray, Pdf
 
 #: Width of a block in Å, several times what a finite Qmax correlates; one block in so many is left out.
 BLOCK, EVERY = 1.0, 5
+#: Fewest points of either part.
+FEWEST = 10
 #: Levels of noise (Rw) that the refinement may be told, most first: the more noise, the stiffer the structure.
 NOISE = (0.2, 0.1, 0.05, 0.025)
 #: Fits, the best ones, that decide on the level of noise.
@@ -30,7 +32,8 @@ def part(pdf: Pdf) -> tuple[Pdf, Pdf] | None:
         pdf: Data and fit range.
 
     Returns:
-        What is fitted and what is left out, with the same settings; None where the fit range is too short for that.
+        What is fitted and what is left out, with the same settings; None where the fit range is too short for that,
+        or where one of them has too few points or nothing but zeros.
 
     Example:
         >>> from cbldm.data.pdf_files import pdf_from_arrays
@@ -45,6 +48,11 @@ def part(pdf: Pdf) -> tuple[Pdf, Pdf] | None:
     start = float(pdf.settings["rmin"].value)
     left = np.floor((pdf.r - start + 1e-9) / BLOCK).astype(np.int64) % EVERY == EVERY // 2
     left &= pdf.r >= start
+    fitted = np.isin(pdf.r, r)
+    for chosen in (left, ~left):
+        g = pdf.g[fitted & chosen]
+        if len(g) < FEWEST or not g.any():
+            return None
     kept, out = (
         replace(pdf, r=pdf.r[chosen], g=pdf.g[chosen], dg=None if pdf.dg is None else pdf.dg[chosen])
         for chosen in (~left, left)

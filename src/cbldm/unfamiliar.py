@@ -24,6 +24,10 @@ ODD_DNN = 0.06
 EMPTY_FIRST_SHELL = 4.0
 #: Share of r at its end, and strength of G there over that near the origin, without Qdamp, from which it is a crystal.
 FAR, NEAR, LONG_RANGE = 0.75, 0.4, 0.5
+#: That is judged up to the first of these over Qdamp, where the resolution leaves a third of G; where that is beyond
+#: the second, in Å, since large particles fade slowly too; where the near part is as long as the third, in Å; and where
+#: more than the fourth of its power is signal.
+RESOLVED, LONG_ENOUGH, NEAR_ENOUGH, SIGNAL = 1.5, 20.0, 3.0, 0.1
 #: Share of the power of G above Qmax that is too much, and where above begins and ends over Qmax.
 POWER_ABOVE, ABOVE = 0.02, (1.1, 1.4)
 #: Where noise is read, over Qmax.
@@ -38,6 +42,10 @@ BROAD, LOOSE = 0.018, 0.2
 #: Distance up to which atoms are bonded, and spread of bond lengths below which a cluster is ideal, however open: both
 #: over the median bond.
 BONDED, EVEN = 1.3, 0.03
+#: Uiso in Å² that no metal has, not even for zero-point motion; fits cannot go below half of it.
+SHARP = 0.001
+#: Atoms of the smallest structure that any source knows.
+FEWEST = 5
 #: Spheres of many sizes fit as well where their Rw beyond the best candidate's is below this; narrower spreads of
 #: ln(radius) are one size.
 AS_WELL, SPREAD = 0.03, 0.15
@@ -89,9 +97,9 @@ def flags_of_fits(pdf: Pdf, candidates: Sequence[Candidate], limit: SizeLimit) -
         )
         return [Flag("no structure", text, 0, 1)]
     best = candidates[0]
-    found = [_misfit(pdf, best), _broad(best), _loose(best)]
+    found = [_misfit(pdf, best), _broad(best), _sharp(best), _loose(best)]
     # What one structure does not explain is no average of many.
-    found = [*(found if any(found) else [_sizes(pdf, best)]), _size(best, limit)]
+    found = [*(found if any(found) else [_sizes(pdf, best)]), _size(best, limit), _small(best)]
     return [flag for flag in found if flag is not None]
 
 
@@ -106,6 +114,8 @@ def noise_of(pdf: Pdf, r: FloatArray, difference: FloatArray) -> float:
     q, power = _spectrum(r, difference)
     of_qmax = q / pdf.instrument.qmax
     band = (of_qmax > NOISE_BAND[0]) & (of_qmax < NOISE_BAND[1])
+    if not band.any():
+        return 0.0  # on so coarse a grid nothing tells noise from structure
     share = min(1.0, float(power[band].mean() / max(power[of_qmax < 1].mean(), 1e-300)))
     return float(np.sqrt(share * np.mean(difference**2)))
 
@@ -148,14 +158,20 @@ def _element(pdf: Pdf, dnn: float) -> Flag | None:
 
 def _long_range(pdf: Pdf) -> Flag | None:
     """Peaks as strong at the end of r as near the origin, once the resolution's damping is undone."""
-    end = float(pdf.r[-1])
+    end = min(float(pdf.r[-1]), RESOLVED / max(pdf.instrument.qdamp, 1e-9))
+    start = float(pdf.settings["rmin"].value)
+    if end < LONG_ENOUGH or NEAR * end - start < NEAR_ENOUGH:
+        return None
     strengths = []
-    for low, high in ((float(pdf.settings["rmin"].value), NEAR * end), (FAR * end, end)):
+    for low, high in ((start, NEAR * end), (FAR * end, end)):
         part = (pdf.r >= low) & (pdf.r <= high)
         r, g = pdf.r[part], pdf.g[part]
-        signal = max(0.0, float(np.mean(g**2)) - noise_of(pdf, r, g) ** 2)
+        power = float(np.mean(g**2))
+        signal = max(0.0, power - noise_of(pdf, r, g) ** 2)
+        if not strengths and signal <= SIGNAL * power:
+            return None
         strengths.append(math.sqrt(signal / float(np.mean(np.exp(-((pdf.instrument.qdamp * r) ** 2))))))
-    ratio = strengths[1] / max(strengths[0], 1e-300)
+    ratio = strengths[1] / strengths[0]
     text = (
         f"peaks from {FAR * end:.0f} to {end:.0f} Å are {100 * ratio:.0f} % as strong as those near: a bulk crystal, "
         "or grains far larger than any candidate; refine a crystal, or remove the bulk from the sample"
@@ -197,6 +213,17 @@ def _broad(best: Candidate) -> Flag | None:
         "0.012): a cluster with little order, or several phases; measure it cold, and be wary of all candidates"
     )
     return _above("disorder", uiso, BROAD, text)
+
+
+def _sharp(best: Candidate) -> Flag | None:
+    uiso = best.parameters["uiso"]
+    if uiso >= SHARP:
+        return None
+    text = (
+        f"peaks are as sharp as Uiso {uiso:.4f} Å² makes them, and atoms of metals move more (0.003 to 0.012): check "
+        "Qmax and the unit of r; was it simulated with atoms at rest, the atom count may be wrong"
+    )
+    return Flag("sharp peaks", text, uiso, SHARP)
 
 
 def _loose(best: Candidate) -> Flag | None:
@@ -250,3 +277,13 @@ def _size(best: Candidate, limit: SizeLimit) -> Flag | None:
         f"the particle may be larger{limit.advice}"
     )
     return _above("size", best.n_atoms / limit.n_atoms, NEAR_LIMIT, text)
+
+
+def _small(best: Candidate) -> Flag | None:
+    if best.n_atoms > FEWEST:
+        return None
+    text = (
+        f"the best candidate has {best.n_atoms} atoms, the fewest that any source knows: what was measured may be "
+        "smaller, or no cluster at all"
+    )
+    return Flag("few atoms", text, best.n_atoms, FEWEST)

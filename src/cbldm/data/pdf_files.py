@@ -29,8 +29,9 @@ from cbldm.types import FloatArray, Pdf, Setting
 MIN_POINTS = 50
 #: A PDF that ends before this r, in Å, holds the first shell of a metal alone, which says nothing of its structure.
 MIN_END = 5.0
-#: Beyond these r (Å) and |G| (Å⁻²) a file is damaged.
-MAX_R, MAX_G = 1e5, 1e12
+#: Beyond these r (Å) and |G| (Å⁻²) a file is damaged. A highest |G| below the last has no unit of G; squares of much
+#: smaller numbers vanish in single precision.
+MAX_R, MAX_G, MIN_G = 1e5, 1e12, 1e-12
 #: Data that end before the first and have their highest peak before the second look like nanometres.
 NANOMETRE_END, NANOMETRE_PEAK = 6.0, 1.0
 
@@ -301,8 +302,10 @@ def _build(
     )
     start, end = settings["rmin"].value, settings["rmax"].value
     fitted = good.keep((good.r >= start) & (good.r <= end))
-    if not np.any(fitted.g):
-        raise InputError(f"{curve.where}: G(r) is zero from rmin {start:g} to rmax {end:g} Å; there is nothing to fit")
+    highest = float(np.abs(fitted.g).max())
+    if highest < MIN_G:
+        said = f"is at most {highest:g} Å⁻²" if highest else "is zero"
+        raise InputError(f"{curve.where}: G(r) {said} from rmin {start:g} to rmax {end:g} Å; there is nothing to fit")
     log = [
         *warnings,
         *notes,

@@ -36,6 +36,8 @@ STRUCTURE_Q, SHARP_Q = 2.0, 5.0
 LEAST_STRUCTURE, LEAST_SHARP = 0.05, 0.02
 #: Share of the strongest band's power that counts as signal, and the fall at an edge of the spectrum.
 SIGNAL, FALL = 1e-4, 1e-3
+#: Share of the highest Q that the steps of r can hold from which power there is that of single points.
+TO_THE_END = 0.97
 #: How near to Qmax data that are a function of Q end, relative to it.
 END_IS_QMAX = 0.005
 #: A fitted range that is shorter than this, in Å, sees the nearest shells only.
@@ -79,6 +81,12 @@ def check_sense(
     beyond = float(power[q > qmax + resolution].sum()) / total
     highest = float(q[np.searchsorted(np.cumsum(power), 0.99 * total)])
     if beyond > WRONG_BEYOND and highest < 11 * qmax and not unit_said:
+        if highest > TO_THE_END * q[-1]:
+            raise InputError(
+                f"{where}: {beyond:.0%} of G's power lies beyond Qmax = {qmax:g} Å⁻¹, up to the highest Q that the "
+                "steps of r can hold, as of noise or of single points that stand out: it is no G(r), or r is in nm, "
+                "which --r-unit nm says"
+            )
         raise InputError(
             f"{where}: r looks like nm ({beyond:.0%} of G's power lies beyond Qmax = {qmax:g} Å⁻¹, up to "
             f"{highest:.0f}): say --r-unit nm, or --r-unit A if it is in Å"
