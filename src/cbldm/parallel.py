@@ -24,7 +24,21 @@ _inside = threading.local()
 
 def n_threads() -> int:
     """Threads for work that can be divided; 1 within such work."""
-    return 1 if getattr(_inside, "busy", False) else min(MOST_THREADS, torch.get_num_threads())
+    allowed = getattr(_inside, "allowed", 0) or torch.get_num_threads()
+    return 1 if getattr(_inside, "busy", False) else min(MOST_THREADS, allowed)
+
+
+@contextmanager
+def steady() -> Iterator[None]:
+    """Torch counts with one thread within: how a sum is divided changes its last bits. `each` still has all of them."""
+    before, outer = torch.get_num_threads(), getattr(_inside, "allowed", 0)
+    _inside.allowed = outer or before
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        _inside.allowed = outer
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -32,6 +32,7 @@ from cbldm.models.cbldm import CbLdm, Sample
 from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
 from cbldm.options import MODEL_SOURCES, Options, Source
+from cbldm.parallel import steady
 from cbldm.rank import distinct, rank, scores
 from cbldm.refine import FittedStructure, check_structure, fit_parameters
 from cbldm.search.explore import explore
@@ -97,6 +98,7 @@ class _Clock:
         self.watch(name, 1.0)
 
 
+@steady()
 def solve(
     data: str | Path | tuple[ArrayLike, ArrayLike] | Pdf,
     *,
@@ -248,6 +250,7 @@ def inspect_pdf(pdf: Pdf) -> dict[str, Any]:
     return {"dnn": round(dnn, 4), "advice": advice} | describe(load_weights()[0], pdf, dnn)
 
 
+@steady()
 def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: bool = False) -> Candidate:
     """Fit one given structure to a PDF: scale, stretch, Uiso and delta2, then positions under the restraint.
 
