@@ -106,7 +106,7 @@ def slurm_cluster(config: Path) -> Any:
         InputError: The file does not describe a cluster.
     """
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue.slurm import SLURMCluster
     except ModuleNotFoundError as error:
         raise InputError("--slurm needs dask-jobqueue: pip install 'cbldm[scale]'") from error
     where = repr(str(config))
@@ -139,12 +139,12 @@ def outcomes(client: Client, jobs: Sequence[Job], task: Task) -> Iterator[Outcom
     def give(most: int) -> None:
         for job in islice(waiting, most):
             future = client.submit(run_job, job, task, pure=False)
-            names[future.key] = job.name
+            names[str(future.key)] = job.name
             running.add(future)
 
     give(_places(client))
     for future in running:
-        name = names.pop(future.key)
+        name = names.pop(str(future.key))
         try:
             outcome = future.result()
         except KilledWorker:
