@@ -58,7 +58,7 @@ def make_stream(config: TrainingConfig, batch: int, reuse: int, device: torch.de
 def take_steps(learner: Learner, batches: Iterable[tuple[int, Batch]]) -> None:
     """Learn from numbered batches."""
     for number, batch in batches:
-        learner.learn(1, batch, number)
+        learner.learn(1, [(batch, number)])
 
 
 def measure(
@@ -74,7 +74,7 @@ def measure(
     times = {"shapes": sum(found) / (2 * turns) - 2 * again, "measuring": again}
     n_steps = turns * config.reuse**2
     for stage, learner in learners.items():
-        learner.learn(0, kept, 0)
+        learner.learn(0, [(kept, 0)])
         alone = ((k, kept) for k in range(n_steps))
         times[stage] = seconds(partial(take_steps, learner, alone), device) / n_steps
         first = n_steps * (1 + STAGES.index(stage))

@@ -54,8 +54,8 @@ def main() -> None:
     options = ["--universal", "--python-version", "3.11", "--generate-hashes", "--no-config", "--no-header", "--quiet"]
     wanted = ["pyproject.toml", "--extra", "dev", "--extra", "bench", "--group", "build", "--group", "lock"]
     try:
-        command = [uv, "pip", "compile", *options, *wanted, *sys.argv[1:], "--output-file", unfinished]
-        subprocess.run(command, check=True)
+        arguments = [*options, *wanted, *sys.argv[1:], "--output-file", str(unfinished)]
+        subprocess.run([str(uv), "pip", "compile", *arguments], check=True)
         other_builds = Path("constraints-cpu.txt").read_text(encoding="utf-8")
         lock = with_other_builds(unfinished.read_text(encoding="utf-8"), other_builds)
         path.write_text(HEADER + lock, encoding="utf-8")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from cbldm.models.cbldm import ModelConfig
@@ -26,3 +30,20 @@ def tiny() -> TrainingConfig:
         validate_every=6,
         checkpoint_every=2,
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def toml() -> Callable[[TrainingConfig], str]:
+    """Writes a configuration as the text of a file."""
+
+    def lines(values: dict[str, Any]) -> list[str]:
+        plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
+        text = {key: repr(list(value) if isinstance(value, tuple) else value) for key, value in plain.items()}
+        return [f"{key} = {value}" for key, value in text.items()]
+
+    def text_of(config: TrainingConfig) -> str:
+        content = dataclasses.asdict(config)
+        parts = [[f"[{key}]", *lines(value)] for key, value in content.items() if isinstance(value, dict)]
+        return "\n".join(sum(parts, lines(content)))
+
+    return text_of

@@ -55,7 +55,7 @@ def test_a_step_changes_the_parameters_of_its_stage_alone(tiny: TrainingConfig) 
     model = CbLdm(tiny.model)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     learner = Learner("sculptor", model, tiny, OneDevice("cpu", "32-true"))
-    scalars = learner.learn(0, Stream(1, 8, "train", (5, 30), textbook=0.0).batch(0, "sc"), 0)
+    scalars = learner.learn(0, [(Stream(1, 8, "train", (5, 30), textbook=0.0).batch(0, "sc"), 0)])
     assert all(torch.isfinite(value) for value in scalars.values())
     changed = {key.split(".")[0] for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"pdf_encoder", "prior", "heads", "denoiser"}

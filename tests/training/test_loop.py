@@ -209,21 +209,8 @@ def test_a_foreign_checkpoint_is_refused(tiny: TrainingConfig, unbroken: Path) -
 
 
 def test_pieces_on_several_devices_are_refused(tiny: TrainingConfig, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="needs one device, got 2"):
+    with pytest.raises(InputError, match="needs one process, got 2"):
         train(tiny, tmp_path, accelerator="cpu", devices=2, minutes=1.0, quiet=True)
-
-
-def toml(config: TrainingConfig) -> str:
-    """A configuration as the text of a file."""
-
-    def lines(values: dict[str, Any]) -> list[str]:
-        plain = {key: value for key, value in values.items() if not isinstance(value, dict)}
-        text = {key: repr(list(value) if isinstance(value, tuple) else value) for key, value in plain.items()}
-        return [f"{key} = {value}" for key, value in text.items()]
-
-    content = dataclasses.asdict(config)
-    parts = [[f"[{key}]", *lines(value)] for key, value in content.items() if isinstance(value, dict)]
-    return "\n".join(sum(parts, lines(content)))
 
 
 BARE = """
@@ -241,7 +228,9 @@ sys.exit(main())
 ABSENT = ("ase", "rich", "typer", "lightning_fabric", "matplotlib", "safetensors")
 
 
-def test_a_bare_machine_trains_the_same_weights(tiny: TrainingConfig, unbroken: Path, tmp_path: Path) -> None:
+def test_a_bare_machine_trains_the_same_weights(
+    tiny: TrainingConfig, toml: Callable[[TrainingConfig], str], unbroken: Path, tmp_path: Path
+) -> None:
     """Only numpy, scipy and torch are there; the weights are written where safetensors is, from the checkpoint."""
     path, out = tmp_path / "tiny.toml", tmp_path / "run"
     path.write_text(toml(tiny), encoding="utf-8")

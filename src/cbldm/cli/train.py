@@ -19,7 +19,13 @@ def train_command(
         Path | None, typer.Option(help="Folder for checkpoints, curve and weights; runs/NAME by default.")
     ] = None,
     accelerator: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    devices: Annotated[int, typer.Option(help="Number of devices.")] = 1,
+    devices: Annotated[
+        int | None,
+        typer.Option(help="Processes on each node, a device each; torchrun's where it started them, else 1."),
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Machines; where torchrun does not, NODE_RANK and MASTER_ADDR say which this is.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Stop after so long; the same command goes on.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -32,7 +38,7 @@ def train_command(
         raise InputError(f"minutes must be above 0, got {minutes:g}")
     settings = read_config(config)
     folder = out or Path("runs") / settings.name
-    weights = train(settings, folder, accelerator=accelerator, devices=devices, minutes=minutes or math.inf,
-                    quiet=quiet)  # fmt: skip
+    weights = train(settings, folder, accelerator=accelerator, devices=devices, nodes=nodes,
+                    minutes=minutes or math.inf, quiet=quiet)  # fmt: skip
     said = f"stopped with a checkpoint in {folder}" if weights is None else f"weights written to {weights}"
     console.print(said, highlight=False)

@@ -17,11 +17,14 @@ def main() -> int:
     parser.add_argument("config", help="a TOML file, or the name of a config that ships")
     parser.add_argument("out", type=Path, help="folder for checkpoint, curve and weights")
     parser.add_argument("--accelerator", default="auto", choices=("auto", "cpu", "cuda"))
+    parser.add_argument("--devices", type=int, help="processes on each node, a device each")
+    parser.add_argument("--nodes", type=int, help="machines; NODE_RANK and MASTER_ADDR say which this is")
     parser.add_argument("--minutes", type=float, default=math.inf, help="stop after this time; run again to go on")
     options = parser.parse_args()
     try:
         config = read_config(options.config)
-        weights = train(config, options.out, accelerator=options.accelerator, minutes=options.minutes)
+        weights = train(config, options.out, accelerator=options.accelerator, devices=options.devices,
+                        nodes=options.nodes, minutes=options.minutes)  # fmt: skip
     except CbldmError as error:
         print(error, file=sys.stderr)
         return 2

@@ -50,7 +50,9 @@ class TrainingConfig:
         model: The network.
         translator: The VAE's stage.
         sculptor: The diffusion's stage.
-        batch: Clusters per step and device.
+        batch: Clusters per step, over all processes.
+        shards: Parts of each step's batch, from seeds of their own. Processes share them out, so what is learned from
+            does not depend on how many processes there are: any number that divides the shards.
         reuse: Steps that share their shapes.
         n_atoms: Smallest and largest atom count.
         textbook: Share of textbook shapes.
@@ -67,6 +69,7 @@ class TrainingConfig:
     translator: StageConfig
     sculptor: StageConfig
     batch: int = 512
+    shards: int = 1
     reuse: int = 2
     n_atoms: tuple[int, int] = (5, 256)
     textbook: float = 0.12
@@ -119,6 +122,9 @@ def read_config(name_or_path: str) -> TrainingConfig:
     if not 5 <= config.n_atoms[0] <= config.n_atoms[1] <= config.model.n_max:
         raise InputError(f"n_atoms in {path.name} must lie within 5 and n_max {config.model.n_max}, "
                          f"got {list(config.n_atoms)}")  # fmt: skip
+    if config.shards < 1 or config.batch % config.shards:
+        raise InputError(f"shards in {path.name} must divide the batch of {config.batch} into equal parts, "
+                         f"got {config.shards}")  # fmt: skip
     return config
 
 

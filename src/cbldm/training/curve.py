@@ -1,4 +1,4 @@
-"""The training curve as a CSV file, a row for each checkpoint."""
+"""The training curve as a CSV file, a row for each checkpoint, of all processes together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import csv
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from cbldm.models.cbldm import Stage
+
+if TYPE_CHECKING:
+    from cbldm.training.runner import Runner
 
 COLUMNS = ("stage", "step", "loss", "presence", "matrix", "kl", "f1", "prior", "denoiser", "motif", "count",
            "unseen_f1", "seen_f1")  # fmt: skip
@@ -23,18 +26,18 @@ class Curve:
         path: The file.
         stage: The stage that is trained.
         first: Step at which it goes on.
-        active: Write the file.
+        runner: Where it runs: the first of its processes writes the file.
     """
 
-    def __init__(self, path: Path, stage: Stage, first: int, active: bool) -> None:
-        self.path, self.stage, self.active = path, stage, active
+    def __init__(self, path: Path, stage: Stage, first: int, runner: Runner) -> None:
+        self.path, self.stage, self.runner, self.active = path, stage, runner, runner.global_rank == 0
         self.values: dict[str, list[torch.Tensor]] = {}
         self.points: dict[str, float] = {}
         rows: list[dict[str, str]] = []
-        if path.is_file():
+        if self.active and path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if row["stage"] != stage or int(row["step"]) <= first]
-        if active:
+        if self.active:
             with path.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, COLUMNS)
                 writer.writeheader()
@@ -50,14 +53,16 @@ class Curve:
         self.points[key] = value
 
     def mean(self, key: str) -> float:
-        """Mean of the last 50 steps of this row, waiting for the device."""
+        """Mean of the last 50 steps of this row in this process, waiting for the device."""
         values = self.values.get(key, [])[-50:]
         return float(torch.stack(values).mean()) if values else math.nan
 
     def flush(self, step: int) -> None:
-        """Write the row."""
+        """Write the row; every process has to call this."""
         row: dict[str, Any] = {"stage": self.stage, "step": step}
-        row |= {key: f"{sum(torch.stack(values).tolist()) / len(values):.5g}" for key, values in self.values.items()}
+        for key, values in self.values.items():
+            means: torch.Tensor = self.runner.all_reduce(torch.stack(values), reduce_op="mean")
+            row[key] = f"{sum(means.tolist()) / len(values):.5g}"
         row |= {key: f"{value:.4f}" for key, value in self.points.items()}
         if self.active:
             with self.path.open("a", newline="", encoding="utf-8") as file:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, get_args
 
 import torch
@@ -83,28 +84,34 @@ class Learner:
         else:
             self.warm_from = int(state["step"])
 
-    def learn(self, step: int, batch: Batch, number: int) -> dict[str, torch.Tensor]:
-        """Take one step.
+    def learn(self, step: int, shards: Sequence[tuple[Batch, int]]) -> dict[str, torch.Tensor]:
+        """Take one step along the mean gradient of the shards of all processes.
 
         Args:
             step: Number of the step.
-            batch: What to learn from.
-            number: Number of the batch, which seeds the step's noise.
+            shards: What this process learns from, as many batches of equal size in each process, and the number of
+                each, which seeds its noise.
 
         Returns:
-            Scalars for the curve, on the device.
+            Scalars for the curve, means over the shards, on the device.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.settings, step, self.warm_from)
         beta = self.settings.beta * min(1.0, (step + 1) / self.settings.beta_steps)
-        noise = step_noise(self.seed, self.stage, number, str(self.runner.device))
-        loss, parts = self.module(self.stage, batch, noise, beta)
         self.optimizer.zero_grad()
-        self.runner.backward(loss)
+        seen: list[dict[str, torch.Tensor]] = []
+        for batch, number in shards:
+            noise = step_noise(self.seed, self.stage, number, str(self.runner.device))
+            waits = self.runner.world_size > 1 and len(seen) + 1 < len(shards)
+            # Processes exchange their gradients once, after the last shard.
+            with self.runner.no_backward_sync(self.module) if waits else nullcontext():
+                loss, parts = self.module(self.stage, batch, noise, beta)
+                self.runner.backward(loss / len(shards))
+            seen.append({"loss": loss.detach()} | {key: value.detach() for key, value in parts.items()})
         self.runner.clip_gradients(self.module, self.optimizer, max_norm=1.0)
         self.optimizer.step()
         self.average.update()
-        return {"loss": loss.detach()} | {key: value.detach() for key, value in parts.items()}
+        return {key: torch.stack([scalars[key] for scalars in seen]).mean() for key in seen[0]}
 
 
 def rate(settings: StageConfig, step: int, warm_from: int = 0) -> float:

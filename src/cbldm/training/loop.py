@@ -28,7 +28,7 @@ from cbldm.training.config import TrainingConfig
 from cbldm.training.curve import Curve
 from cbldm.training.display import display
 from cbldm.training.learner import Learner, step_noise
-from cbldm.training.runner import make_runner
+from cbldm.training.runner import make_runner, process_layout
 
 if TYPE_CHECKING:
     from cbldm.training.runner import Runner
@@ -63,18 +63,20 @@ def train(
     out: Path,
     *,
     accelerator: str = "auto",
-    devices: int = 1,
+    devices: int | None = None,
+    nodes: int | None = None,
     minutes: float = math.inf,
     quiet: bool = False,
 ) -> Path | None:
-    """Train every stage, or go on where a checkpoint in the folder stopped.
+    """Train every stage, or go on where a checkpoint in the folder stopped, with any number of processes.
 
     Args:
         config: The run.
         out: Folder for the checkpoint, ``curve.csv`` and, at the end, the weights.
         accelerator: ``cpu``, ``cuda`` or ``auto``.
-        devices: Number of devices.
-        minutes: Time after which a checkpoint is written and training stops; on one device only.
+        devices: Processes on each node, a device each; what torchrun started, otherwise 1.
+        nodes: Machines; what torchrun started, otherwise 1.
+        minutes: Time after which a checkpoint is written and training stops; in one process only.
         quiet: Show no progress.
 
     Returns:
@@ -86,9 +88,14 @@ def train(
             package that is not installed.
     """
     deadline = time.monotonic() + 60 * minutes
-    if devices > 1 and minutes < math.inf:
-        raise InputError(f"training for some minutes needs one device, got {devices}")
-    run = _Run(config, out, make_runner(accelerator, devices, config.precision), deadline, quiet)
+    layout = process_layout(devices, nodes)
+    n_processes = math.prod(layout)
+    if n_processes > 1 and minutes < math.inf:
+        raise InputError(f"training for some minutes needs one process, got {n_processes}")
+    if config.shards % n_processes:
+        raise InputError(f"{n_processes} processes cannot share the {config.shards} shards of config {config.name} "
+                         f"evenly; set shards to a multiple of {n_processes}")  # fmt: skip
+    run = _Run(config, out, make_runner(accelerator, *layout, config.precision), deadline, quiet)
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
     model = CbLdm(config.model)
@@ -127,26 +134,22 @@ def _train_stage(run: _Run, stage: Stage, model: CbLdm, state: Mapping[str, Any]
     resumed = bool(state) and state["stage"] == stage
     first = int(state["step"]) if resumed else 0
     model.to(runner.device)
-    stream = Stream(
-        # Every stage sees shapes of its own.
-        config.seed + 101 * get_args(Stage).index(stage), config.batch, "train", config.n_atoms, config.textbook,
-        reuse=config.reuse, group=config.group, matrix=config.model.matrix, tau=config.model.tau,
-        unit=config.model.unit, device=device,
-    )  # fmt: skip
     if stage == "sculptor" and not resumed:
-        model.set_latent_scale(_every_frame(stream, 2))
+        model.set_latent_scale(_every_frame(_stream(config, stage, 0, config.batch, device), 2))
+    mine = range(runner.global_rank, config.shards, runner.world_size)
+    streams = {shard: _stream(config, stage, shard, config.batch // config.shards, device) for shard in mine}
     learner = Learner(stage, model, config, runner)
     if resumed:
         learner.resume(state)
     held_out, seen = (list(_every_frame(_small_stream(config, split, device), 1)) for split in ("validation", "train"))
     leads, steps = runner.global_rank == 0, learner.settings.steps
-    curve = Curve(run.out / "curve.csv", stage, first, leads)
+    curve = Curve(run.out / "curve.csv", stage, first, runner)
     seconds, begin = dict(state.get("seconds", {})), time.monotonic()
     before, step, last, out_of_time = seconds.get(stage, 0.0), first, False, False
     with display(stage, first, steps, run.quiet or not leads) as show:
         while not (last or out_of_time):
-            number = step * runner.world_size + runner.global_rank
-            curve.add(learner.learn(step, stream.batch(number), number))
+            numbers = {shard: step * config.shards + shard for shard in streams}
+            curve.add(learner.learn(step, [(streams[shard].batch(step), numbers[shard]) for shard in streams]))
             step += 1
             last = step == steps
             if step % config.validate_every == 0 or last:
@@ -168,6 +171,16 @@ def _train_stage(run: _Run, stage: Stage, model: CbLdm, state: Mapping[str, Any]
                 if leads:
                     write_checkpoint(run.out, state, config.checkpoint)
     return dict(state)
+
+
+def _stream(config: TrainingConfig, stage: Stage, shard: int, size: int, device: str) -> Stream:
+    """The training batches of one shard."""
+    # Every stage and every shard sees shapes of its own.
+    seed = config.seed + 101 * get_args(Stage).index(stage) + 15_485_863 * shard
+    return Stream(
+        seed, size, "train", config.n_atoms, config.textbook, reuse=config.reuse, group=config.group,
+        matrix=config.model.matrix, tau=config.model.tau, unit=config.model.unit, device=device,
+    )  # fmt: skip
 
 
 def _small_stream(config: TrainingConfig, split: Split, device: str) -> Stream:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
@@ -44,6 +46,14 @@ class OneDevice:
 
         return forward, optimizer
 
+    def all_reduce(self, data: torch.Tensor, reduce_op: str) -> torch.Tensor:
+        """Of one process, what it has."""
+        return data
+
+    def no_backward_sync(self, module: object) -> AbstractContextManager[None]:
+        """Nothing is exchanged."""
+        return nullcontext()
+
     def backward(self, loss: torch.Tensor) -> None:
         """Gradients of the loss."""
         loss.backward()
@@ -54,8 +64,36 @@ class OneDevice:
         torch.nn.utils.clip_grad_norm_(parameters, max_norm, error_if_nonfinite=True)
 
 
-def make_runner(accelerator: str, devices: int, precision: Precision) -> Runner:
+def process_layout(devices: int | None, nodes: int | None) -> tuple[int, int]:
+    """Processes on each node, and nodes: what torchrun started this process as, or what is asked for.
+
+    Raises:
+        InputError: A number is below 1, or not that of torchrun.
+    """
+    started = {"devices": 1, "nodes": 1}
+    under_torchrun = "TORCHELASTIC_RUN_ID" in os.environ
+    if under_torchrun:
+        started["devices"] = int(os.environ["LOCAL_WORLD_SIZE"])
+        started["nodes"] = int(os.environ["WORLD_SIZE"]) // started["devices"]
+    for name, asked in (("devices", devices), ("nodes", nodes)):
+        if asked is not None and asked < 1:
+            raise InputError(f"{name} must be at least 1, got {asked}")
+        if under_torchrun and asked not in (None, started[name]):
+            raise InputError(
+                f"torchrun started {started[name]} {name}, but {asked} are asked for; leave it to torchrun"
+            )
+        started[name] = asked or started[name]
+    return started["devices"], started["nodes"]
+
+
+def make_runner(accelerator: str, devices: int, nodes: int, precision: Precision) -> Runner:
     """Fabric, launched; `OneDevice` where it is not installed. ``bf16-mixed`` is ``32-true`` on processors without it.
+
+    Args:
+        accelerator: ``cpu``, ``cuda`` or ``auto``.
+        devices: Processes on each node.
+        nodes: Machines.
+        precision: Arithmetic.
 
     Raises:
         InputError: Something is asked for that needs Fabric, which is not installed.
@@ -67,10 +105,13 @@ def make_runner(accelerator: str, devices: int, precision: Precision) -> Runner:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
     except ModuleNotFoundError as error:
-        if devices > 1:
-            raise InputError(f"training on {devices} devices needs {error.name}: pip install 'cbldm[train]'") from error
+        if devices * nodes > 1:
+            raise InputError(
+                f"training in {devices * nodes} processes needs {error.name}: pip install 'cbldm[train]'"
+            ) from error
         return OneDevice(accelerator, precision)
-    strategy = DDPStrategy(find_unused_parameters=True) if devices > 1 else "auto"
-    fabric = Fabric(accelerator=accelerator, devices=devices, precision=precision, strategy=strategy)
+    # A batch is of one frame, and uses the parameters of that frame alone.
+    strategy = DDPStrategy(find_unused_parameters=True) if devices * nodes > 1 else "auto"
+    fabric = Fabric(accelerator=accelerator, devices=devices, num_nodes=nodes, precision=precision, strategy=strategy)
     fabric.launch()
     return fabric
