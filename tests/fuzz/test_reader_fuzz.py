@@ -120,7 +120,7 @@ def files(draw: st.DrawFn, *, faulty: bool = False) -> Written:
     name = draw(st.sampled_from(sorted(COLUMNS)))
     random = np.random.default_rng(draw(st.integers(0, 2**32)))
     step = draw(st.sampled_from([0.09, 0.1, 0.12]))
-    r = step * np.arange(draw(st.integers(0, 2)), draw(st.integers(62, 72)))
+    r = step * np.arange(draw(st.integers(0, 2)), draw(st.integers(66, 76)))  # past 5 Å, whatever is left out below
     if draw(st.booleans()):  # an uneven grid, as of rows that are missing
         r = r[np.sort(random.choice(len(r), len(r) - random.integers(1, 6), replace=False))]
     g = curve(random, r)
