@@ -27,12 +27,16 @@ MOST_DEATHS = 3
 #: What Dask and the processes that it starts are told.
 _SETTINGS = {
     "distributed.scheduler.allowed-failures": MOST_DEATHS - 1,
+    # On a busy machine a new process takes longer to begin than the 15 s after which Dask would do without it.
+    "distributed.deploy.lost-worker-timeout": "10 minutes",
     "distributed.nanny.pre-spawn-environ.DASK_LOGGING__DISTRIBUTED": "critical",
 }
 LOOPBACK = "127.0.0.1"
 #: No dashboard; what serves it listens all the same, at a free port that no other machine reaches.
 _UNSEEN = {"dashboard": False, "dashboard_address": f"{LOOPBACK}:0"}
-#: Seconds in which a scheduler must answer.
+#: Seconds without any result after which it is asked whether there are workers at all.
+LULL = 900
+#: In which a scheduler must answer.
 PATIENCE = "20s"
 
 
@@ -128,32 +132,40 @@ def outcomes(client: Client, jobs: Sequence[Job], task: Task) -> Iterator[Outcom
     """What becomes of each job, as it comes.
 
     Raises:
-        InputError: The scheduler was lost.
+        InputError: The scheduler was lost, or all workers of this machine.
     """
-    from distributed import KilledWorker, as_completed
+    from distributed import Future, LocalCluster, wait
 
     waiting = iter(jobs)
-    names: dict[str, str] = {}
-    running = as_completed()
-
-    def give(most: int) -> None:
-        for job in islice(waiting, most):
-            future = client.submit(run_job, job, task, pure=False)
-            names[str(future.key)] = job.name
-            running.add(future)
-
-    give(_places(client))
-    for future in running:
-        name = names.pop(str(future.key))
+    running: dict[Future, str] = {}
+    while True:
+        for job in islice(waiting, max(0, _places(client) - len(running))):
+            running[client.submit(run_job, job, task, pure=False)] = job.name
+        if not running:
+            return
         try:
-            outcome = future.result()
-        except KilledWorker:
-            outcome = Outcome(name, error=f"{MOST_DEATHS} processes died of it, as they do where memory is short")
-        except (CancelledError, OSError) as error:
+            done = wait(list(running), timeout=LULL, return_when="FIRST_COMPLETED").done
+        except CancelledError as error:
             raise InputError("the Dask scheduler was lost") from error
-        future.release()
-        yield outcome
-        give(_places(client) - len(names))
+        except TimeoutError:
+            # Those of a cluster may wait in its queue for hours.
+            if isinstance(client.cluster, LocalCluster) and not client.nthreads():
+                raise InputError("no worker is left, and none could be started again") from None
+            continue
+        for future in done:
+            yield _outcome(future, running.pop(future))
+
+
+def _outcome(future: Any, name: str) -> Outcome:
+    from distributed import KilledWorker
+
+    try:
+        outcome: Outcome = future.result()
+    except KilledWorker:
+        return Outcome(name, error=f"{MOST_DEATHS} processes died of it, as they do where memory is short")
+    except (CancelledError, OSError) as error:
+        raise InputError("the Dask scheduler was lost") from error
+    return outcome
 
 
 def _places(client: Client) -> int:

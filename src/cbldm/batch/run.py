@@ -204,9 +204,9 @@ def _record(
     chosen = Options(**choices)
     model = load_weights(chosen.weights)[1] if chosen.source in MODEL_SOURCES else {}
     options = {**reading, **choices, **others}
-    if (instrument := options.pop("instrument")) is not None:
+    if (instrument := options.pop("instrument", None)) is not None:
         options["instrument"] = digest(Path(instrument))
-    options.pop("weights")
+    options.pop("weights", None)
     return {
         "schema_version": SCHEMA_VERSION,
         "versions": {name: version(name) for name in NUMERICAL},
