@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import threading
@@ -75,6 +76,8 @@ def make_app(visitors: Visitors, limits: Limits) -> Gate:
             headers={"content-disposition": f'attachment; filename="{name}"', "cache-control": "no-store"},
         )
 
+    # Where Gradio keeps what it is sent; nothing gets there through the gate.
+    os.environ["GRADIO_TEMP_DIR"] = str(visitors.folder / "gradio")
     blocks = Page(visitors, limits).blocks
     # What Gradio keeps of pages that are gone.
     blocks.state_session_capacity = MOST_VISITORS

@@ -163,7 +163,7 @@ class Page:
         self.result = gr.HTML(html_template=asset("result.html"), js_on_load=asset("result.js"), elem_id="result")
 
     def _listen(self) -> None:
-        inputs = [self.key, self.files, *self.fields.values(), *self.options]
+        inputs = [self.key, self.files, self.result, *self.fields.values(), *self.options]
         shown = [
             self.said, self.refused, self.files, self.key, self.work, self.facts, self.range, self.notes,
             *self.fields.values(), self.solve, self.solve_all, self.cancel, self.progress, self.result, self.timer,
@@ -188,7 +188,7 @@ class Page:
         for triggers, act in acts:
             place = self.said if triggers[0] in (self.drop.upload, self.example.click) else self.refused
             on(triggers, self._event(act, place), inputs, trigger_mode="multiple")
-        on([self.timer.tick], self._poll, None)
+        on([self.timer.tick], self._poll, [self.result])
         self.blocks.unload(self._leave)
 
     def _visitor(self, request: gr.Request) -> Visitor:
@@ -209,7 +209,7 @@ class Page:
 
         def answer(request: gr.Request, event: gr.EventData, *values: Any) -> dict[Any, Any]:
             visitor = self._visitor(request)
-            key, chosen, *rest = values
+            key, chosen, result, *rest = values
             fields = {name: str(text or "") for name, text in zip(self.fields, rest, strict=False)}
             data = event._data if isinstance(event._data, Mapping) else {}
             sent = Sent(data, str(key), chosen, tuple(rest[len(fields) :]))
@@ -224,21 +224,21 @@ class Page:
                     said = [plain(str(error))]
                 same = fields if visitor.chosen == sent.key else {}
                 others = {self.said: _if_any(""), self.refused: _if_any("")}
-                return self._whole(visitor, same) | others | {place: _if_any(views.notice(said))}
+                return self._whole(visitor, same, result) | others | {place: _if_any(views.notice(said))}
 
         return answer
 
-    def _poll(self, request: gr.Request) -> dict[Any, Any]:
+    def _poll(self, result: Any, request: gr.Request) -> dict[Any, Any]:
         """What a computation changes; the rest of the page is left to the user."""
         visitor = self._visitor(request)
         with visitor.lock:
-            return self._running(visitor)
+            return self._running(visitor, result)
 
-    def _whole(self, visitor: Visitor, sent: Mapping[str, str]) -> dict[Any, Any]:
+    def _whole(self, visitor: Visitor, sent: Mapping[str, str], result: Any) -> dict[Any, Any]:
         """The page as it should be; a field that holds the right text already is not touched, for it may be in use."""
         upload = visitor.upload
         if upload is None:
-            return self._running(visitor) | {self.work: gr.update(visible=False), self.key: ""}
+            return self._running(visitor, result) | {self.work: gr.update(visible=False), self.key: ""}
         fields = {}
         for name, field in self.fields.items():
             shown = upload.shown(name)
@@ -246,7 +246,7 @@ class Page:
             if name in SETTINGS:
                 update["info"] = views.origin(upload, name)
             fields[field] = gr.update(**update)
-        return self._running(visitor) | fields | {
+        return self._running(visitor, result) | fields | {
             self.work: gr.update(visible=True),
             self.key: upload.key,
             self.facts: views.facts(upload),
@@ -254,19 +254,19 @@ class Page:
             self.notes: _if_any(views.notes(upload)),
         }  # fmt: skip
 
-    def _running(self, visitor: Visitor) -> dict[Any, Any]:
-        """The parts that change by themselves."""
+    def _running(self, visitor: Visitor, shown: Any) -> dict[Any, Any]:
+        """The parts that change by themselves; a report that is shown already would be loaded anew."""
         upload, result = visitor.upload, visitor.result
         busy = result is not None and result.job.is_active
         labels = [(views.label(visitor, other), key) for key, other in visitor.uploads.items()]
         several = len(labels) > 1
-        return {
+        outcome = views.outcome(result)
+        return ({} if outcome == shown else {self.result: outcome}) | {
             self.files: gr.update(choices=labels, value=visitor.chosen or None, visible=several),
             self.solve: gr.update(interactive=bool(upload and not upload.problem and not busy)),
             self.solve_all: gr.update(visible=several, value=f"Solve all {len(labels)} files"),
             self.cancel: gr.update(visible=visitor.is_busy),
             self.progress: _if_any(views.progress(result, self._visitors.before(result))),
-            self.result: views.outcome(result),
             self.timer: gr.update(active=visitor.is_busy),
         }
 

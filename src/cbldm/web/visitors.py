@@ -167,11 +167,15 @@ class Visitor:
 
 
 class Visitors:
-    """All open pages, and a private folder for their files."""
+    """All open pages.
+
+    Attributes:
+        folder: Holds all their files; nobody else can look into it.
+    """
 
     def __init__(self, limits: Limits, jobs: Jobs) -> None:
         self._limits, self._jobs = limits, jobs
-        self._folder = Path(tempfile.mkdtemp(prefix="cbldm-app-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="cbldm-app-"))
         self._all: dict[str, Visitor] = {}
         self._lock = threading.Lock()
 
@@ -183,7 +187,7 @@ class Visitors:
         with self._lock:
             visitor = self._all.get(session)
             if visitor is None:
-                folder = self._folder / secrets.token_hex(8)
+                folder = self.folder / secrets.token_hex(8)
                 folder.mkdir(mode=0o700)
                 visitor = self._all[session] = Visitor(folder, self._limits, self._jobs)
             visitor.seen, visitor.left = time.monotonic(), None
@@ -233,4 +237,4 @@ class Visitors:
             visitors, self._all = list(self._all.values()), {}
         for visitor in visitors:
             visitor.clear()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
