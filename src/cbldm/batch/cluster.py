@@ -137,7 +137,7 @@ def outcomes(client: Client, jobs: Sequence[Job], task: Task) -> Iterator[Outcom
     from distributed import Future, LocalCluster, wait
 
     waiting = iter(jobs)
-    running: dict[Future, str] = {}
+    running: dict[Future[Outcome], str] = {}
     while True:
         for job in islice(waiting, max(0, _places(client) - len(running))):
             running[client.submit(run_job, job, task, pure=False)] = job.name
