@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files as package_files
 
 import numpy as np
 import pytest
@@ -127,6 +128,13 @@ def test_nothing_is_asked_of_anyone(page):
     assert page.all("link") == page.all("iframe") == page.all("object") == []
     assert all(re.fullmatch(r"(candidates|fits)/\d\d\.\w+|results\.json", a["href"]) for a in page.all("a"))
     assert not re.search(r"url\(|@import", page.of["style"][0])
+
+
+def test_licences_of_the_viewer_go_with_it(page):
+    kept = " ".join(page.text.split())
+    for name in ("3Dmol-LICENSE.txt", "3Dmol-NOTICES.txt"):
+        licence = package_files("cbldm.report").joinpath("assets", name).read_text(encoding="utf-8")
+        assert " ".join(licence.split()) in kept
 
 
 def test_policy_knows_every_script_and_style(page):

@@ -76,10 +76,11 @@ def report_html(
 
 
 def _machinery(script_name: str) -> dict[str, str]:
-    """What makes a page with structures work: scripts of which this is the last, and the viewer."""
+    """What makes a page with structures work: scripts of which this is the last, the viewer and its licences."""
     viewer = _asset("3Dmol-min.js")
+    licences = escape(_asset("3Dmol-LICENSE.txt") + "\n" + _asset("3Dmol-NOTICES.txt"))
     code = page_code(("report.css",), ("plot.js", "structure.js", "content.js", script_name), viewer)
-    return {**code, "viewer": _pack(viewer)}
+    return {**code, "viewer": _pack(viewer), "licences": licences}
 
 
 def page_code(styles: Sequence[str], scripts: Sequence[str], *others: str) -> dict[str, str]:
