@@ -88,7 +88,9 @@ def installed_needs(direct: Iterable[str]) -> dict[str, set[str]]:
 def _keep_dependencies(sbom: dict[str, Any], direct: list[str]) -> None:
     """Leave only what the project needs without its extras; ``direct`` are its own requirements."""
     needs = installed_needs(direct)
-    refs = {canonicalize_name(component["name"]): component["bom-ref"] for component in sbom["components"]}
+    refs: dict[str, str] = {
+        canonicalize_name(component["name"]): component["bom-ref"] for component in sbom["components"]
+    }
     sbom["components"] = [part for part in sbom["components"] if canonicalize_name(part["name"]) in needs]
     root = sbom["metadata"]["component"]["bom-ref"]
     own = {canonicalize_name(Requirement(line).name) for line in direct}

@@ -162,7 +162,7 @@ def _long_range(pdf: Pdf) -> Flag | None:
     start = float(pdf.settings["rmin"].value)
     if end < LONG_ENOUGH or NEAR * end - start < NEAR_ENOUGH:
         return None
-    strengths = []
+    strengths: list[float] = []
     for low, high in ((start, NEAR * end), (FAR * end, end)):
         part = (pdf.r >= low) & (pdf.r <= high)
         r, g = pdf.r[part], pdf.g[part]

@@ -242,7 +242,7 @@ def _run(solution: Solution) -> str:
         '<div class="run">'
         + _pairs("Model", {name: value for name, value in model.items() if value})
         + _pairs("Read from the data beforehand", estimates)
-        + _pairs("Time", seconds)
+        + (_pairs("Time", seconds) if seconds else "")
         + _pairs("Rejected, and why", rejected or {"none": ""})
         + f'</div><p class="files">{_link("results.json")}: everything in numbers</p>'
     )

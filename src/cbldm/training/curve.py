@@ -61,7 +61,8 @@ class Curve:
         """Write the row; every process has to call this."""
         row: dict[str, Any] = {"stage": self.stage, "step": step}
         for key, values in self.values.items():
-            means: torch.Tensor = self.runner.all_reduce(torch.stack(values), reduce_op="mean")
+            means = self.runner.all_reduce(torch.stack(values), reduce_op="mean")
+            assert isinstance(means, torch.Tensor)  # as what was given
             row[key] = f"{sum(means.tolist()) / len(values):.5g}"
         row |= {key: f"{value:.4f}" for key, value in self.points.items()}
         if self.active:
