@@ -4,7 +4,7 @@
 left but its own work: to find and name the inputs, to keep account, to look what is done, to write the table and the
 page. The slope between two counts of PDFs is what each costs.
 
-Run with ``python benchmarks/bench_driver.py [--count 4000]``. What was measured so is in docs/scaling.md.
+Run with ``python benchmarks/bench_driver.py [--count 4000]``.
 """
 
 from __future__ import annotations
