@@ -55,7 +55,7 @@ test-all: lint
 	$(PYTEST)
 
 bench: $(VENV)/.installed-bench
-	for script in benchmarks/*.py; do $(VENV)/bin/python "$$script"; done
+	for script in benchmarks/bench_*.py; do $(VENV)/bin/python "$$script"; done
 
 docs: $(VENV)/.installed-docs
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build
