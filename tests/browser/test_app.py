@@ -139,7 +139,6 @@ def choose(page, *paths: Path) -> None:
 
 
 def be_quick(page, samples: int = 8) -> None:
-    page.get_by_text("More options").click()
     page.get_by_label("Samples").fill(str(samples))
     page.get_by_label("Candidates").fill("2")
 
@@ -284,7 +283,6 @@ def test_the_fitted_range_is_chosen_on_the_plot(open_page, tmp_path):
 def test_nothing_is_too_wide_and_axe_finds_nothing_serious(open_page, tmp_path, width, scheme):
     page = open_page(width=width, scheme=scheme)
     choose(page, made(tmp_path, "pt38.gr", Octahedron("Pt", 4, 1)))
-    page.get_by_text("More options").click()
     page.get_by_label("Samples").wait_for()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     page.evaluate(AXE_SCRIPT)

@@ -137,7 +137,9 @@ class Page:
                 self.fields[name] = gr.Textbox(label=label, info=" ", min_width=150, max_lines=1, elem_id=name)
 
     def _build_options(self) -> None:
-        with gr.Accordion("More options", open=False, elem_id="more"):
+        # Not folded away: a closed accordion forgets what was typed into it a moment ago.
+        with gr.Column(elem_id="more"):
+            gr.HTML("<h3>More options</h3>")
             with gr.Row():
                 self.fields["r_unit"] = gr.Dropdown(UNITS, value="", label="Unit of r", min_width=150)
                 self.fields["background"] = gr.Textbox(
