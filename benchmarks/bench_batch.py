@@ -132,7 +132,8 @@ def main(
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         files = make_files(count, folder / "pdfs")
-        some = files[:: max(1, len(files) // single_count)][:single_count]
+        every = max(1, len(files) // single_count)
+        some = files[every // 2 :: every][:single_count]  # of all sizes alike, as the batch is
         show("single commands", len(some), single(some, folder, samples))
         for number in workers or (1, 2):
             show(f"batch, {number}", count, batch(files, number, folder / f"out-{number}", samples))

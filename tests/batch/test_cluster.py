@@ -35,6 +35,7 @@ def test_slurm_is_asked_for_processes_of_one_thread(tmp_path):
         assert line in lines
     assert "--nworkers 8" in script
     assert "--nthreads 1" in script
+    assert all(line in lines for line in cluster.KEEP_MEMORY)
 
 
 # What Dask had made of it by then says so when it is collected.
@@ -50,6 +51,26 @@ def test_a_bad_slurm_file_is_one_line(text, message, tmp_path):
     assert "\n" not in str(caught.value)
     del caught
     gc.collect()
+
+
+def test_what_a_slurm_file_runs_first_is_kept(tmp_path):
+    config = tmp_path / "slurm.toml"
+    config.write_text('cores = 1\nmemory = "2GB"\ninterface = "lo"\njob_script_prologue = ["module load python"]\n')
+    with cluster.slurm_cluster(config) as made:
+        lines = made.job_script().splitlines()
+        made.scale(n=0)
+    assert [line for line in lines if line.startswith(("export MALLOC", "module"))] == [
+        *cluster.KEEP_MEMORY,
+        "module load python",
+    ]
+
+
+def test_workers_do_not_give_every_array_back_at_once(monkeypatch):
+    for name in ("MALLOC_TRIM_THRESHOLD_", "OMP_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    with cluster.connected(1, None, None) as client:
+        assert client.submit(os.environ.get, "MALLOC_TRIM_THRESHOLD_").result() is None
+        assert client.submit(os.environ.get, "OMP_NUM_THREADS").result() == "1"
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "here", "http://127.0.0.1:9"])
