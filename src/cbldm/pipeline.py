@@ -331,13 +331,17 @@ def _from_model(
     structures: list[tuple[FloatArray, float]] = []
     with clock.stage("recover"):
         raw = [dnn * item.place.stretch * recover(model, item.sample) for item in drawn[:N_RAW]]
-        for item in found[: int(np.ceil(FITTED * options.candidates))]:
+        wanted = int(np.ceil(FITTED * options.candidates))
+        for item in found:
+            if wanted == 0:
+                break
             size, sites = dnn * item.place.stretch, item.place.sites
             recovered = size * recover(model, item.sample, sites)
             # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.
             versions = [v for v in (recovered, size * frame(item.sample.frame).sites[sites])
                         if check_structure(v, size) is None]  # fmt: skip
             structures += [(version, item.prior) for version in versions]
+            wanted -= bool(versions)
             if not versions:
                 rejected[str(check_structure(recovered, size))] += 1
     with clock.stage("refine"):

@@ -290,7 +290,7 @@ def normalised(pdf: torch.Tensor, r: torch.Tensor, rmax: torch.Tensor) -> torch.
     inside = (r <= rmax + 1e-6).to(pdf.dtype)
     pdf = pdf * inside
     power = (pdf**2).sum(dim=1, keepdim=True) / inside.sum(dim=1, keepdim=True)
-    return pdf / power.sqrt().clamp_min(1e-9)
+    return pdf / power.clamp_min(1e-30).sqrt()
 
 
 def _instrument(random: Random) -> tuple[float, Instrument, float, float]:
