@@ -9,7 +9,8 @@ from cbldm.data.clusters import octahedron, textbook_clusters
 from cbldm.data.stream import Stream
 from cbldm.geometry.frames import FRAMES, frame
 from cbldm.geometry.site_classes import site_classes
-from cbldm.search.habit import BOUNDED, DISTANCE, ShapePrior, habit
+from cbldm.search.habit import BOUNDED, DISTANCE, SURE, ShapePrior, habit
+from cbldm.search.polyhedra import polyhedra
 from tests.search.test_moves import damaged, sites_of
 
 
@@ -61,3 +62,20 @@ def test_counts_that_cannot_be_cost_without_end() -> None:
     assert np.isinf(prior.sizes[[4, 49, 60, 200]]).all()
     assert len(prior.sizes) == frame("fcc").n_sites + 2
     assert np.isfinite(ShapePrior("fcc").sizes[5:-1]).all()
+
+
+def test_a_ribbon_is_not_doubted_more_than_one_decision_is() -> None:
+    home = frame("hcp").sites
+    block = np.flatnonzero((abs(home[:, 0]) < 1.6) & (abs(home[:, 2]) < 1.3) & (abs(home[:, 1]) < 1.6))
+    hull = polyhedra("hcp")
+    whole = hull.filled(hull.limits(block), hull.crystal(block))
+    prior = ShapePrior("hcp")
+    assert hull.description(whole)[0] == 0
+    assert prior.cost(whole, 3.0) == pytest.approx(prior.cost(whole) + 3.0)
+    assert prior.cost(whole, 40.0) == prior.cost(whole, 20.0) == pytest.approx(prior.cost(whole) + SURE["hcp"])
+    # Rough clusters are: that one more or fewer of their atoms is there is a decision each time.
+    rough = damaged(whole, "hcp", 4, 0, 0)
+    assert hull.description(rough)[0] > 0
+    assert prior.cost(rough, 25.0) > prior.cost(rough) + SURE["hcp"] + 4
+    sites = sites_of(octahedron(5, 1), "fcc")
+    assert ShapePrior("fcc").cost(sites, 40.0) == pytest.approx(ShapePrior("fcc").cost(sites) + 40.0)

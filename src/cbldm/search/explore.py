@@ -65,15 +65,19 @@ class Belief:
         self.home, self.log_odds, self.search = home, log_odds, search
         self.empty = -np.logaddexp(0.0, log_odds).sum(axis=1)
         self.log_share = float(np.log(max(share, 1e-6)))
+        self.liked = self._shape(np.maximum(log_odds, 0.0).sum(axis=1))
 
     def cost(self, sites: NDArray[np.int64]) -> float:
         """Negative log probability of occupied sites in nats, in the likeliest of their equivalent poses."""
         posed = self.home.site_maps[:, sites]
-        inside = self.log_odds[:, posed].sum(axis=2) + self.empty[:, None]
-        best = self.search.prior.habit.trust * inside.max(axis=1)
-        top = best.max()
-        shape = -(top + np.log(np.mean(np.exp(best - top)))) - self.log_share
-        return float(shape) + self.search.prior.cost(sites)
+        shape = self._shape(self.log_odds[:, posed].sum(axis=2).max(axis=1))
+        return self.liked - self.log_share + self.search.prior.cost(sites, shape - self.liked)
+
+    def _shape(self, inside: FloatArray) -> float:
+        """Negative log probability of sites whose log-odds have these sums (n_samples,)."""
+        logs = self.search.prior.habit.trust * (inside + self.empty)
+        top = logs.max()
+        return -float(top + np.log(np.mean(np.exp(logs - top))))
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,10 @@ DISTANCE, MOST_DISTANCES, FLAW = 1.0, 10, 1.5
 #: Nats beyond which a cluster that planes bound is no odder, however thin it is or sharp its edges are, and what each
 #: atom adds that is missing from it.
 BOUNDED, VACANCY = 4.0, 5.0
+#: Nats beyond which the model is no surer that a cluster which planes bound is another one than it thinks. A layer of a
+#: ribbon is one decision, but its log-odds count every atom; ribbons of hcp end beyond the reach of the data, so that
+#: a layer too few would go unpunished. Other frames have no such shapes, and there it did not help.
+SURE = {"hcp": 6.0}
 
 
 @dataclass(frozen=True)
@@ -125,18 +129,25 @@ class ShapePrior:
 
     def __init__(self, name: str, log_counts: FloatArray | None = None) -> None:
         self.habit: Habit = habit(name)
+        self.sure = SURE.get(name, np.inf)
         self.polyhedra: Polyhedra = polyhedra(name)
         n_sites = len(self.habit.classes.index)
         self.sizes = np.full(n_sites + 2, np.inf)
         given = np.zeros(n_sites + 1) if log_counts is None else np.asarray(log_counts)[: n_sites + 1]
         self.sizes[5 : len(given)] = -given[5:]
 
-    def cost(self, sites: NDArray[np.int64]) -> float:
-        """Negative log probability of occupied sites (n_atoms,), up to a constant."""
+    def cost(self, sites: NDArray[np.int64], doubt: float = 0.0) -> float:
+        """Negative log probability of occupied sites (n_atoms,), up to a constant.
+
+        Args:
+            sites: The occupied sites.
+            doubt: Nats that the model's log-odds charge more than for the structure they like best.
+        """
         missing, distances = self.polyhedra.description(sites)
         told = DISTANCE * min(MOST_DISTANCES, distances + FLAW * missing)
         rough = self.habit.energy(self.habit.classes.occupied(sites))
-        return float(self.sizes[len(sites)]) + told + min(rough, BOUNDED + VACANCY * missing)
+        flaws = VACANCY * missing
+        return float(self.sizes[len(sites)]) + told + min(rough, BOUNDED + flaws) + min(doubt, self.sure + flaws)
 
 
 @cache

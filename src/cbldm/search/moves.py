@@ -120,6 +120,7 @@ class SiteSearch:
         self.observed = target.observed / target.observed.norm()
         self.n_eff = independent_points(pdf)
         self.log_odds = np.zeros(len(self.classes.index)) if log_odds is None else log_odds
+        self.liked = float(np.maximum(self.log_odds, 0).sum())
         self.distances = torch.as_tensor(self.classes.distances, dtype=torch.float32)
         longest = float(self.distances[-1]) * dnn * SCAN[-1]
         self.q, self.sines, self.damping = sine_grid(self.r, pdf.instrument, longest)
@@ -160,7 +161,8 @@ class SiteSearch:
     def place(self, sites: NDArray[np.int64], theta: Sequence[float] | FloatArray, misfit: float) -> Placement:
         """Sites with their energies: the noise is unknown, so the misfit counts by its logarithm."""
         data = 0.5 * self.n_eff * math.log(misfit + MODEL_ERROR**2)
-        prior = self.prior.cost(sites) - self.prior.habit.trust * float(self.log_odds[sites].sum())
+        doubt = self.prior.habit.trust * (self.liked - float(self.log_odds[sites].sum()))
+        prior = self.prior.cost(sites, doubt) - self.prior.habit.trust * self.liked
         stretch, uiso, delta2 = map(float, theta)
         return Placement(sites, stretch, uiso, delta2, misfit, data, data + prior)
 
