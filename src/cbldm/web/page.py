@@ -141,14 +141,14 @@ class Page:
         with gr.Column(elem_id="more"):
             gr.HTML("<h3>More options</h3>")
             with gr.Row():
-                self.fields["r_unit"] = gr.Dropdown(UNITS, value="", label="Unit of r", min_width=150)
+                self.fields["r_unit"] = gr.Dropdown(UNITS, value="", label="Unit of r", min_width=240)
                 self.fields["background"] = gr.Textbox(
                     label="Background terms", info="smooth waves beside the structure, for ligands", min_width=150
                 )
                 self.samples = gr.Number(64, label="Samples", info="structures drawn from the model", min_width=150)
                 self.candidates = gr.Number(10, label="Candidates", info="structures shown at most", min_width=150)
             with gr.Row():
-                self.source = gr.Dropdown(SOURCES, value="cbldm", label="Where structures come from", min_width=150)
+                self.source = gr.Dropdown(SOURCES, value="cbldm", label="Where structures come from", min_width=240)
                 self.atoms = gr.Textbox(label="Atoms", info="as 100-200; any number where empty", min_width=150)
                 self.seed = gr.Number(0, label="Seed", info="the same seed gives the same answer", min_width=150)
             self.fit_qdamp = gr.Checkbox(label="Fit Qdamp", info="it trades off with the size")
