@@ -119,13 +119,13 @@ def test_the_unit_of_g_does_not_matter(factor):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("positions", "expected"),
-    [(row(3), "few atoms"), (row(10), "misfit"), (ring(12), "misfit"), (ball(257), "size"), (ball(400), "size")],
+    [(row(3), "few atoms"), (row(10), None), (ring(12), "misfit"), (ball(257), "size"), (ball(400), "size")],
     ids=["3 in a row", "10 in a row", "ring", "257", "400"],
 )
 def test_odd_shapes_and_sizes_are_solved_or_flagged(positions, expected):
-    found = solved(simulated(positions), samples=16)
-    assert found.candidates
-    assert expected in kinds(found)
+    # Few samples of the model are lines, so that one takes the usual number of them to be found.
+    found = solved(simulated(positions), **({"samples": 16} if expected else {"samples": 64, "candidates": 10}))
+    assert expected in kinds(found) if expected else found.candidates[0].rw < 0.01
 
 
 @pytest.mark.slow
@@ -153,8 +153,8 @@ def test_atoms_at_rest_are_flagged_and_are_no_crystal():
 @pytest.mark.parametrize(("rmax", "step"), [(100.0, 0.005), (30.0, 0.001), (5.2, 0.02)])
 def test_long_fine_and_short_grids_are_solved(rmax, step):
     r = np.arange(round(rmax / step) + 1) * step
-    found = solved(simulated(ball(101), r), r, settings={"rmax": rmax})
-    assert found.candidates[0].rw < 0.15 or "misfit" in kinds(found)
+    found = solved(simulated(ball(101), r), r, settings={"rmax": rmax}, samples=64 if rmax < 10 else 4)
+    assert found.candidates[0].rw < 0.15
     assert "long-range order" not in kinds(found)
 
 

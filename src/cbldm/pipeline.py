@@ -340,9 +340,10 @@ def _from_model(
             # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.
             versions = [v for v in (recovered, size * frame(item.sample.frame).sites[sites])
                         if check_structure(v, size) is None]  # fmt: skip
-            structures += [(version, item.prior) for version in versions]
-            wanted -= bool(versions)
-            if not versions:
+            if versions:
+                structures += [(version, item.prior) for version in versions]
+                wanted -= 1
+            else:
                 rejected[str(check_structure(recovered, size))] += 1
     with clock.stage("refine"):
         if not structures:

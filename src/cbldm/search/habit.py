@@ -27,9 +27,9 @@ DISTANCE, MOST_DISTANCES, FLAW = 1.0, 10, 1.5
 #: Nats beyond which a cluster that planes bound is no odder, however thin it is or sharp its edges are, and what each
 #: atom adds that is missing from it.
 BOUNDED, VACANCY = 4.0, 5.0
-#: Nats beyond which the model is no surer that a cluster which planes bound is another one than it thinks. A layer of a
-#: ribbon is one decision, but its log-odds count every atom; ribbons of hcp end beyond the reach of the data, so that
-#: a layer too few would go unpunished. Other frames have no such shapes, and there it did not help.
+#: Nats at most that the model's log-odds charge a cluster which planes bound, beyond the structure they like best. A
+#: layer of a ribbon is one decision, but its log-odds count every atom; ribbons of hcp end beyond the reach of the
+#: data, which would not object to a layer too few. Other frames have no such shapes, and there it did not help.
 SURE = {"hcp": 6.0}
 
 

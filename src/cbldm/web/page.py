@@ -138,7 +138,7 @@ class Page:
 
     def _build_options(self) -> None:
         # Not folded away: a closed accordion forgets what was typed into it a moment ago.
-        with gr.Column(elem_id="more"):
+        with gr.Column():
             gr.HTML("<h3>More options</h3>")
             with gr.Row():
                 self.fields["r_unit"] = gr.Dropdown(UNITS, value="", label="Unit of r", min_width=240)
