@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from cbldm.parallel import Once, each, n_threads, scouting
+from cbldm.parallel import Once, beside, each, n_threads, scouting
 
 
 @pytest.fixture
@@ -48,6 +48,32 @@ def test_one_thread_does_everything_itself() -> None:
     with scouting() as scouts:
         scouts.send(lambda: ran.append(1))()
     assert not ran
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_task_is_done_beside_other_work_in_a_thread_without_others() -> None:
+    both = threading.Barrier(2, timeout=10)
+
+    def task() -> int:
+        both.wait()
+        return n_threads()
+
+    with beside(task) as answer:
+        both.wait()
+        assert (answer(), answer()) == (1, 1)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_one_thread_does_a_task_before_anything_else() -> None:
+    done = []
+    with beside(lambda: done.append(1)):
+        assert done == [1]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_an_error_beside_is_raised_where_the_answer_is_asked_for() -> None:
+    with beside(lambda: 1 // 0) as answer, pytest.raises(ZeroDivisionError):
+        answer()
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -73,6 +73,22 @@ def each(function: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_
         return list(threads.map(function, work))
 
 
+@contextmanager
+def beside(task: Callable[[], _Result]) -> Iterator[Callable[[], _Result]]:
+    """Begin a task on a thread of its own where there is more than one; the answer waits for what it gives.
+
+    >>> with beside(lambda: 6 * 7) as answer:
+    ...     answer()
+    42
+    """
+    if n_threads() < 2:
+        result = task()
+        yield lambda: result
+        return
+    with pool(1) as thread:
+        yield thread.submit(task).result
+
+
 class Once:
     """Pieces of work that depend on nothing but their key: each is done once, whichever thread asks first."""
 

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,10 @@ from cbldm.models.cbldm import CbLdm, Sample
 from cbldm.models.checkpoint import load_weights
 from cbldm.network_input import network_input
 from cbldm.options import MODEL_SOURCES, Options, Source
-from cbldm.parallel import steady
+from cbldm.parallel import beside, each, steady
 from cbldm.rank import distinct, rank, scores
 from cbldm.refine import FittedStructure, check_structure, fit_parameters
-from cbldm.search.explore import explore
+from cbldm.search.explore import Explored, explore
 from cbldm.target import background_of, fit_range
 from cbldm.types import MOTIFS, Candidate, Fit, FloatArray, Pdf, Solution
 from cbldm.unfamiliar import SizeLimit, flags_of_data, flags_of_fits
@@ -162,26 +163,28 @@ def solve(
             warnings.append(QDAMP_DOUBT)
         generative = chosen.source in MODEL_SOURCES
         model, identity = (loaded or load_weights(chosen.weights, device)) if generative else (None, {})
+    estimates: dict[str, Any] = {"dnn": dnn} | ({} if model is None else describe(model, pdf, dnn))
     torch_random = torch.Generator(device=device).manual_seed(chosen.seed)
     rejected: Counter[str] = Counter()
-    estimates: dict[str, Any] = {"dnn": dnn}
-    pool: list[tuple[FittedStructure, str]] = []
+    no_templates: Counter[str] = Counter()
+    found: list[tuple[FittedStructure, str]] = []
     best: list[tuple[FittedStructure, str]] = []
     raw: list[FloatArray] = []
-    if chosen.source != "cbldm":
-        with clock.stage("sample"):
-            pool += _from_library(pdf, dnn, chosen, rejected)
-        best = _best_distinct(pdf, pool, chosen, clock)
-    if model is not None:
-        estimates |= describe(model, pdf, dnn)
-    if model is not None and not _beyond(model, chosen):
-        for _ in range(ROUNDS):
-            drawn, fits = _from_model(model, pdf, dnn, chosen, torch_random, clock, rejected)
+    rounds = [] if model is None or _beyond(model, chosen) else [model] * ROUNDS
+    # The library needs nothing of the model, and most of its time is spent without the interpreter.
+    with beside(lambda: _from_library(pdf, dnn, chosen, no_templates)) as library:
+        for drawing in rounds:
+            drawn, fits = _from_model(drawing, pdf, dnn, chosen, torch_random, clock, rejected)
             raw = raw or drawn
-            pool += [(fit, "cbldm") for fit in fits]
-            best = _best_distinct(pdf, pool, chosen, clock)
+            found += [(fit, "cbldm") for fit in fits]
+            best = _best_distinct(pdf, library() + found, chosen, clock)
             if len(best) >= ENOUGH * chosen.candidates:
                 break
+        with clock.stage("sample"):
+            pool = library() + found
+    rejected = no_templates + rejected
+    if not rounds:
+        best = _best_distinct(pdf, pool, chosen, clock)
     if starts:
         with clock.stage("refine"):
             # The model says nothing of these: beforehand they are as likely as the best of its own.
@@ -273,6 +276,8 @@ def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: 
 
 
 def _from_library(pdf: Pdf, dnn: float, options: Options, rejected: Counter[str]) -> list[tuple[FittedStructure, str]]:
+    if options.source == "cbldm":
+        return []
     library = TemplateLibrary() if options.source == "textbook" else extended_library()
     keep = max(40, 2 * options.candidates)
     found = library.fit(pdf, dnn, keep=keep, n_atoms=options.n_atoms, fit_qdamp=options.fit_qdamp)
@@ -328,23 +333,26 @@ def _from_model(
         drawn, found = explore(
             pdf, dnn, samples, log_counts=counts, follow=follow, watch=lambda done: clock.watch("search", done)
         )
+
+    def tried(item: Explored) -> tuple[list[FloatArray], str | None]:
+        """Sound structures with its sites, and what is wrong with the recovered one."""
+        size, sites = dnn * item.place.stretch, item.place.sites
+        # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.
+        versions = [size * recover(model, item.sample, sites), size * frame(item.sample.frame).sites[sites]]
+        reasons = [check_structure(version, size) for version in versions]
+        return [v for v, reason in zip(versions, reasons, strict=True) if reason is None], reasons[0]
+
     structures: list[tuple[FloatArray, float]] = []
     with clock.stage("recover"):
-        raw = [dnn * item.place.stretch * recover(model, item.sample) for item in drawn[:N_RAW]]
-        wanted = int(np.ceil(FITTED * options.candidates))
-        for item in found:
-            if wanted == 0:
-                break
-            size, sites = dnn * item.place.stretch, item.place.sites
-            recovered = size * recover(model, item.sample, sites)
-            # The matrix may know how the surface relaxes, or imagine it: the ideal sites compete.
-            versions = [v for v in (recovered, size * frame(item.sample.frame).sites[sites])
-                        if check_structure(v, size) is None]  # fmt: skip
-            if versions:
+        raw = each(lambda item: dnn * item.place.stretch * recover(model, item.sample), drawn[:N_RAW])
+        wanted, waiting = int(np.ceil(FITTED * options.candidates)), iter(found)
+        while some := list(islice(waiting, wanted)):
+            for item, (versions, reason) in zip(some, each(tried, some), strict=True):
                 structures += [(version, item.prior) for version in versions]
-                wanted -= 1
-            else:
-                rejected[str(check_structure(recovered, size))] += 1
+                if versions:
+                    wanted -= 1
+                else:
+                    rejected[str(reason)] += 1
     with clock.stage("refine"):
         if not structures:
             return raw, []

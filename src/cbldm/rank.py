@@ -11,6 +11,7 @@ from scipy.spatial.distance import pdist
 
 from cbldm.geometry.alignment import align
 from cbldm.geometry.fingerprint import shape_hash
+from cbldm.parallel import each
 from cbldm.refine import FittedStructure
 from cbldm.target import fit_range, independent_points
 from cbldm.types import FloatArray, Pdf
@@ -192,6 +193,6 @@ def rank(pdf: Pdf, fitted: Sequence[FittedStructure], most: int | None = None) -
         return align(first, positions).rmsd if len(positions) == len(first) else None
 
     return [
-        Ranked(i, float(values[i] - values[order[0]]), float(weight), group, distance(i))
-        for i, weight, group in zip(order, weights / weights.sum(), groups, strict=True)
+        Ranked(i, float(values[i] - values[order[0]]), float(weight), group, rmsd)
+        for i, weight, group, rmsd in zip(order, weights / weights.sum(), groups, each(distance, order), strict=True)
     ]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 import torch
@@ -209,19 +210,21 @@ def fit_parameters(
     names = ["stretch", "uiso"] + ["delta2"] * fit_delta2 + ["qdamp"] * fit_qdamp
     target = Target.of(pdf, oversampling=OVERSAMPLING, device=device)
     every_point = Target.of(pdf, oversampling=None, dtype=torch.float64, device=device)
-    fits: dict[int, FittedStructure] = {}
-    for group in _groups([len(x) for x in structures], max_pairs=1_000_000):
+
+    def fitted(group: list[int]) -> list[FittedStructure]:
         members = [structures[i] for i in group]
         positions, mask = batched(members, torch.float32, device)
         values, converged = _fit_group(target, positions, mask, names, max_iterations)
-        fitted = dict(zip(names, values.double().cpu().numpy().T, strict=True))
-        fitted.setdefault("delta2", np.zeros(len(group)))
-        fitted.setdefault("qdamp", np.full(len(group), pdf.instrument.qdamp))
-        stretched = [t * (x - x.mean(axis=0)) for t, x in zip(fitted["stretch"], members, strict=True)]
+        found = dict(zip(names, values.double().cpu().numpy().T, strict=True))
+        found.setdefault("delta2", np.zeros(len(group)))
+        found.setdefault("qdamp", np.full(len(group), pdf.instrument.qdamp))
+        stretched = [t * (x - x.mean(axis=0)) for t, x in zip(found["stretch"], members, strict=True)]
         # The scale is free too.
         freedom = [1.0 + len(names) + target.background.freedom] * len(group)
-        finished = _finished(every_point, stretched, fitted, converged.tolist(), freedom)
-        fits.update(zip(group, finished, strict=True))
+        return _finished(every_point, stretched, found, converged.tolist(), freedom)
+
+    groups = list(_groups([len(x) for x in structures], max_pairs=1_000_000))
+    fits = dict(zip(chain(*groups), chain(*each(fitted, groups)), strict=True))
     return [fits[i] for i in range(len(structures))]
 
 

@@ -3,6 +3,7 @@
 A module for each command; what several need is in `cbldm.cli.shared`.
 """
 
+import gc
 import sys
 
 # Help lists the commands in this order.
@@ -20,3 +21,6 @@ def main() -> None:
     except CbldmError as error:
         print(f"cbldm: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
+    finally:
+        # Else the interpreter's last collections walk all that torch has loaded: most of a second.
+        gc.freeze()
