@@ -1,6 +1,7 @@
 """The command line: results where they belong, one line and exit code 2 for what a user can mend."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,6 +48,21 @@ def test_simulate_then_refine(tmp_path, structure):
     result = runner.invoke(app, ["refine", str(structure), str(made), "--rigid"], catch_exceptions=False)
     assert result.exit_code == 0
     assert 0.03 < float(result.stdout.split()[1].rstrip(",")) < 0.07
+
+
+def test_refine_tells_the_uiso_of_the_surface(tmp_path, structure):
+    made = tmp_path / "made.gr"
+    words = ["simulate", str(structure), "-o", str(made), "--qmax", "22"]
+    assert runner.invoke(app, words, catch_exceptions=False).exit_code == 0
+    words = ["refine", str(structure), str(made), "--rigid", "--fit-surface-uiso"]
+    told = runner.invoke(app, words, catch_exceptions=False).stdout
+    uiso, surface = (float(found) for found in re.search(r"Uiso (\S+) Å², surface Uiso (\S+) Å²", told).groups())
+    assert uiso == pytest.approx(surface, abs=2e-4)  # the simulation has one for all
+
+
+def test_python_runs_it_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "cbldm", "--help"], capture_output=True, text=True, check=True)
+    assert "calibrate" in done.stdout
 
 
 def test_same_seed_same_noise(tmp_path, structure):

@@ -108,6 +108,14 @@ def test_a_fitted_qdamp_is_not_lost() -> None:
     assert fit.qdamp > 0.02
 
 
+def test_a_surface_of_its_own_is_not_lost() -> None:
+    pdf = measured(relaxed(IDEAL), 0.0)
+    rigid = fit_parameters(pdf, [IDEAL], fit_surface_uiso=True)
+    fit = judged(pdf, rigid, max_iterations=12)[0]
+    assert fit.moved_median > 0
+    assert fit.surface is not None
+
+
 def test_a_background_is_fitted_to_what_is_kept_and_predicts_what_is_left_out() -> None:
     bare = measured(IDEAL, 0.02)
     smooth = 0.15 * np.linalg.norm(bare.g) * np.sin(1.1 * R) / np.linalg.norm(np.sin(1.1 * R))

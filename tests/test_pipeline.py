@@ -1,5 +1,6 @@
 """The whole chain on simulated data, with the shipped weights and with the library."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from cbldm.metrics import f1
 from cbldm.physics.debye import debye_gr
 from cbldm.pipeline import Options, refine_structure, solve
 from cbldm.refine import check_structure
-from cbldm.results import results
+from cbldm.report.ranking import detail
+from cbldm.results import results, write_solution
+from cbldm.saved import read_candidates
 from cbldm.types import Cluster, Instrument
 
 EXAMPLE = Path(cbldm.__file__).parent / "examples" / "pt_example.gr"
@@ -174,6 +177,22 @@ def test_measured_files(shared_data, name):
     assert len(found.candidates) == 10
     assert set(found.candidates[0].atoms.get_chemical_symbols()) == {"Au" if name.startswith("Au") else "Pt"}
     assert found.candidates[0].rw < 0.45
+
+
+def test_a_surface_with_its_own_uiso_is_told_and_written(tmp_path):
+    found = solve(EXAMPLE, samples=2, candidates=2, fit_surface_uiso=True)
+    out = write_solution(found, tmp_path / "out")
+    entries = json.loads((out / "results.json").read_text(encoding="utf-8"))["candidates"]
+    assert detail(found.candidates[0]) in (out / "report.html").read_text(encoding="utf-8")
+    for candidate, entry, again in zip(found.candidates, entries, read_candidates(out), strict=True):
+        uiso = candidate.parameters["surface_uiso"]
+        assert 0.0005 <= uiso <= 0.1
+        assert entry["surface_uiso_A2"] == again.parameters["surface_uiso"] == pytest.approx(uiso, abs=1e-6)
+        assert f"surface_uiso {uiso:.4f} Å²" in detail(candidate)
+        assert f"\nsurface_uiso={uiso}\n" in (out / "fits" / f"{candidate.rank:02d}.fgr").read_text(encoding="utf-8")
+    without = solve(EXAMPLE, samples=2, candidates=2)
+    assert results(without)["candidates"][0]["surface_uiso_A2"] is None
+    assert "surface_uiso" not in without.candidates[0].parameters
 
 
 def test_instrument_file_and_fitted_qdamp_are_told(tmp_path):

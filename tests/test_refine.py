@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from cbldm.data.clusters import cubic, decahedron, icosahedron, octahedron
 from cbldm.errors import InputError
 from cbldm.geometry.restraint import Restraint
+from cbldm.geometry.surface import on_surface
 from cbldm.physics.debye import debye_gr
+from cbldm.physics.fast import fast_gr
 from cbldm.refine import (
     BOUNDS,
     OVERSAMPLING,
@@ -17,6 +19,7 @@ from cbldm.refine import (
     _Restrained,
     check_structure,
     fit_parameters,
+    predicted,
     refine_positions,
 )
 from cbldm.target import Target, background_of, fit_range, independent_points
@@ -108,6 +111,50 @@ def test_parameters_that_are_not_fitted_keep_their_values() -> None:
 def test_qdamp_is_recovered_when_asked_for() -> None:
     fit = fit_parameters(simulate(FCC, qdamp=0.06), [FCC], fit_qdamp=True)[0]
     assert fit.qdamp == pytest.approx(0.06, rel=1e-3)
+
+
+def livelier(positions: FloatArray, uiso: float, outer: float, noise: float = 0.0) -> Pdf:
+    """A PDF of a cluster whose surface atoms move by another Uiso."""
+    pdf = simulate(positions, noise=noise, rng=np.random.default_rng(5))
+    motion = {"uiso": uiso, "surface": torch.tensor(on_surface(positions))[None], "surface_uiso": outer}
+    curve = fast_gr(torch.tensor(pdf.r), torch.tensor(positions)[None], **vars(INSTRUMENT), **motion)[0].numpy()
+    still = simulate(positions)
+    return make_pdf(pdf.r, curve + (pdf.g - still.g))
+
+
+def test_the_uiso_of_the_surface_is_recovered_when_asked_for() -> None:
+    pdf = livelier(FCC, 0.004, 0.012)
+    common = fit_parameters(pdf, [FCC])[0]
+    own = fit_parameters(pdf, [FCC], fit_surface_uiso=True)[0]
+    assert common.surface is None
+    assert own.surface is not None
+    assert own.rw < 1e-3 < 0.02 < common.rw
+    assert own.uiso == pytest.approx(0.004, rel=0.01)
+    assert own.surface.uiso == pytest.approx(0.012, rel=0.01)
+    assert np.array_equal(own.surface.atoms, on_surface(FCC))
+    assert own.freedom == common.freedom + 1
+
+
+def test_the_uiso_of_the_surface_goes_through_the_refinement() -> None:
+    """Its ratio to the others' is kept, its curve is part of the objective, and true positions stay."""
+    pdf = livelier(FCC, 0.004, 0.012, noise=0.02)
+    fit = fit_parameters(pdf, [FCC], fit_surface_uiso=True)[0]
+    end = refine_positions(pdf, [fit], noise=0.02)[0]
+    assert fit.surface is not None
+    assert end.surface is not None
+    assert np.array_equal(end.surface.atoms, fit.surface.atoms)
+    assert end.surface.uiso / end.uiso == pytest.approx(fit.surface.uiso / fit.uiso)
+    assert end.rw <= fit.rw
+    assert rmsd_in_order(end.positions, FCC) < 0.02
+    np.testing.assert_allclose(predicted(pdf, [end])[0], end.calculated, atol=1e-9 * np.abs(end.calculated).max())
+
+
+def test_a_dimer_has_no_surface_to_fit() -> None:
+    dimer = DNN * np.array([[0.0, 0, 0], [1, 0, 0]])
+    fit = fit_parameters(simulate(dimer), [dimer], fit_surface_uiso=True)[0]
+    assert fit.surface is not None
+    assert not fit.surface.atoms.any()
+    assert fit.rw < 1e-3
 
 
 def test_parameters_stay_inside_their_bounds() -> None:

@@ -78,7 +78,7 @@ def judged(
 
     Args:
         pdf: The data.
-        fitted: Rigid fits, the best first.
+        fitted: Rigid fits, the best first; where they have a surface's uiso, it is fitted to the part too.
         fit_qdamp: Whether Qdamp was fitted, and is fitted again to a part of the data.
         max_iterations: Most steps in each stage of the refinement.
         device: Where the curves are computed.
@@ -91,7 +91,13 @@ def judged(
     if parts is None or not fitted:
         return refine_positions(pdf, fitted, max_iterations=max_iterations, device=device)
     kept, left = parts
-    rigid = fit_parameters(kept, [fit.positions for fit in fitted], fit_qdamp=fit_qdamp, device=device)
+    rigid = fit_parameters(
+        kept,
+        [fit.positions for fit in fitted],
+        fit_qdamp=fit_qdamp,
+        fit_surface_uiso=fitted[0].surface is not None,
+        device=device,
+    )
     before = left_out_rw(left, rigid)
     noise = choose_noise(kept, left, rigid[:JUDGES], max_iterations=max_iterations, device=device)
     if noise is None:

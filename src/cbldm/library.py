@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -346,7 +347,7 @@ def _evaluated(
     """A structure in Å with its parameters, as `fit_parameters` gives it: exact, on every point of the fit range."""
     target = Target.of(pdf, oversampling=None, dtype=torch.float64)
     stretched = parameters["stretch"] * (positions - positions.mean(axis=0))
-    motion = {name: parameters[name] for name in ("qdamp", "uiso", "delta2")}
+    motion: dict[str, Any] = {name: parameters[name] for name in ("qdamp", "uiso", "delta2")}
     explained = target.explain(target.whole_curves(torch.as_tensor(stretched)[None], None, **motion))
     return FittedStructure(
         positions=stretched,

@@ -26,6 +26,7 @@ class Options:
         seed: Seed of every draw.
         device: ``cpu``, ``cuda`` or ``auto``.
         fit_qdamp: Whether Qdamp is fitted; it trades off with the size.
+        fit_surface_uiso: Whether the surface atoms of candidates have an Uiso of their own; up to 400 atoms.
         weights: Folder of other weights than the shipped ones.
     """
 
@@ -36,6 +37,7 @@ class Options:
     seed: int = 0
     device: str = "auto"
     fit_qdamp: bool = False
+    fit_surface_uiso: bool = False
     weights: Path | None = None
 
     def __post_init__(self) -> None:

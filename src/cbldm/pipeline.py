@@ -135,7 +135,7 @@ def solve(
         loaded: The weights as `load_weights` returned them, where many PDFs are solved; read from disk where None.
         watch: Told of every stage, for progress bars.
         **options: Fields of `Options`: ``samples``, ``candidates``, ``n_atoms``, ``source``, ``seed``, ``device``,
-            ``fit_qdamp``, ``weights``.
+            ``fit_qdamp``, ``fit_surface_uiso``, ``weights``.
 
     Returns:
         The solution; ``candidates`` may be shorter than asked for where fewer distinct structures are sound.
@@ -254,13 +254,16 @@ def inspect_pdf(pdf: Pdf) -> dict[str, Any]:
 
 
 @steady()
-def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: bool = False) -> Candidate:
+def refine_structure(
+    pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, fit_surface_uiso: bool = False, rigid: bool = False
+) -> Candidate:
     """Fit one given structure to a PDF: scale, stretch, Uiso and delta2, then positions under the restraint.
 
     Args:
         pdf: The data.
         atoms: A cluster of the PDF's element.
         fit_qdamp: Whether Qdamp is fitted.
+        fit_surface_uiso: Whether surface atoms have an Uiso of their own.
         rigid: Leave the positions as they are but for the stretch.
 
     Raises:
@@ -270,7 +273,7 @@ def refine_structure(pdf: Pdf, atoms: Atoms, *, fit_qdamp: bool = False, rigid: 
     reason = check_structure(positions, nearest_neighbour_distance(positions))
     if reason is not None:
         raise InputError(f"the structure cannot be refined: {reason}")
-    fits = fit_parameters(pdf, [positions], fit_qdamp=fit_qdamp)
+    fits = fit_parameters(pdf, [positions], fit_qdamp=fit_qdamp, fit_surface_uiso=fit_surface_uiso)
     fits = fits if rigid else judged(pdf, fits, fit_qdamp=fit_qdamp, max_iterations=THOROUGH)
     return _ranked(pdf, [(fits[0], "given")], atoms.get_chemical_symbols()[0], 1)[0]
 
@@ -412,6 +415,8 @@ def _refine(
     rejected["much worse fits"] += len(best) - len(near)
     best = near
     small = [fit for fit, _ in best if not _is_large(fit)]
+    if options.fit_surface_uiso:
+        small = _with_surface(pdf, small, options, device)
     moved = iter(judged(pdf, small, fit_qdamp=options.fit_qdamp, max_iterations=MOST_ITERATIONS, device=device))
     refined = [fit if _is_large(fit) else next(moved) for fit, _ in best]
     pairs = []
@@ -425,6 +430,15 @@ def _refine(
     unique, counts = distinct(fits, costs=scores(pdf, fits)) if fits else ([], [])
     rejected["duplicates"] += sum(counts) - len(unique)
     return [pairs[i] for i in unique]
+
+
+def _with_surface(pdf: Pdf, fitted: Sequence[FittedStructure], options: Options, device: str) -> list[FittedStructure]:
+    """The fits with an Uiso of the surface atoms, in the same order."""
+    positions = [fit.positions for fit in fitted]
+    again = fit_parameters(pdf, positions, fit_qdamp=options.fit_qdamp, fit_surface_uiso=True, device=device)
+    return [
+        replace(new, stretch=old.stretch * new.stretch, prior=old.prior) for old, new in zip(fitted, again, strict=True)
+    ]
 
 
 def _is_large(fit: FittedStructure) -> bool:
@@ -450,7 +464,7 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
                 parameters={
                     "scale": fit.scale, "stretch": fit.stretch, "uiso": fit.uiso, "delta2": fit.delta2,
                     "qdamp": fit.qdamp,
-                },
+                } | ({} if fit.surface is None else {"surface_uiso": fit.surface.uiso}),
                 moved_median=fit.moved_median,
                 moved_max=fit.moved_max,
                 rmsd_to_rank1=place.rmsd_to_rank1,

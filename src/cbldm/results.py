@@ -77,6 +77,7 @@ def _entry(candidate: Candidate) -> dict[str, Any]:
         "scale": round(parameters["scale"], 6),
         "stretch": round(parameters["stretch"], 6),
         "uiso_A2": round(parameters["uiso"], 6),
+        "surface_uiso_A2": round(parameters["surface_uiso"], 6) if "surface_uiso" in parameters else None,
         "delta2_A2": round(parameters["delta2"], 4),
         "qdamp": round(parameters["qdamp"], 5),
         "background_share": round(candidate.fit.background_share, 5),
@@ -208,6 +209,8 @@ def _write_data(solution: Solution, folder: Path) -> None:
             "scale": candidate.parameters["scale"], "uiso": candidate.parameters["uiso"],
             "delta2": candidate.parameters["delta2"], "rw": candidate.rw,
         }  # fmt: skip
+        if "surface_uiso" in candidate.parameters:
+            metadata["surface_uiso"] = candidate.parameters["surface_uiso"]
         if solution.pdf.n_background:
             metadata |= {"background": solution.pdf.n_background, "background_share": candidate.fit.background_share}
         write_fgr(folder / "fits" / f"{name}.fgr", candidate.fit, metadata)

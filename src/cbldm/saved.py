@@ -55,7 +55,7 @@ def _candidate(folder: Path, entry: Mapping[str, Any]) -> Candidate:
         parameters={
             "scale": float(entry["scale"]), "stretch": float(entry["stretch"]), "uiso": float(entry["uiso_A2"]),
             "delta2": float(entry["delta2_A2"]), "qdamp": float(entry["qdamp"]),
-        },
+        } | ({} if entry["surface_uiso_A2"] is None else {"surface_uiso": float(entry["surface_uiso_A2"])}),
         moved_median=float(entry["moved_median_A"]),
         moved_max=float(entry["moved_max_A"]),
         rmsd_to_rank1=None if distance is None else float(distance),

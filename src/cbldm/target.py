@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -115,12 +115,19 @@ class Target:
         """The same with another Qdamp of the structure's curves."""
         return replace(self, instrument=replace(self.instrument, qdamp=qdamp))
 
-    def whole_curves(self, positions: Tensor, mask: Tensor | None, **parameters: Tensor | float) -> Tensor:
-        """(B, n_r) G(r) at scale 1 of clusters (B, N, 3) in Å, of which the mask (B, N) says which atoms are real."""
-        fixed = {"qmin": self.instrument.qmin, "qmax": self.instrument.qmax, "qbroad": self.instrument.qbroad}
+    def whole_curves(self, positions: Tensor, mask: Tensor | None, **parameters: Any) -> Tensor:
+        """(B, n_r) G(r) at scale 1 of clusters (B, N, 3) in Å, of which the mask (B, N) says which atoms are real.
+
+        The parameters are those of `fast_gr` that are not the instrument's.
+        """
+        fixed: dict[str, Any] = {
+            "qmin": self.instrument.qmin,
+            "qmax": self.instrument.qmax,
+            "qbroad": self.instrument.qbroad,
+        }
         return fast_gr(self.r, positions, mask, **fixed, **parameters)
 
-    def curves(self, positions: Tensor, mask: Tensor | None, **parameters: Tensor | float) -> Tensor:
+    def curves(self, positions: Tensor, mask: Tensor | None, **parameters: Any) -> Tensor:
         """(B, n_r) what is left of `whole_curves` once a background has been allowed for."""
         return self.background.filtered(self.whole_curves(positions, mask, **parameters))
 

@@ -174,7 +174,8 @@ class Candidate:
         motif: One of `MOTIFS`.
         source: ``cbldm``, ``library``, ``neighbour`` (another PDF's candidate) or ``given``.
         fit: The curves behind ``rw``.
-        parameters: ``scale``, ``stretch``, ``uiso`` (Å²), ``delta2`` (Å²), ``qdamp`` (Å⁻¹).
+        parameters: ``scale``, ``stretch``, ``uiso`` (Å²), ``delta2`` (Å²), ``qdamp`` (Å⁻¹); and
+            ``surface_uiso`` (Å²) where it was fitted.
         moved_median: Median displacement of the atoms during the restrained refinement, in Å.
         moved_max: Largest displacement of an atom during the restrained refinement, in Å.
         rmsd_to_rank1: Å, up to rigid motion, reflection and relabelling; None where the atom counts differ.

@@ -81,7 +81,7 @@ def test_every_option_of_solve_is_an_option_of_batch():
     names = [{option.name for option in command.params} for command in (solve, many)]
     assert names[0] - names[1] == {"file"}
     assert (
-        {"samples", "candidates", "n_atoms", "source", "seed", "device", "fit_qdamp", "weights"}
+        {"samples", "candidates", "n_atoms", "source", "seed", "device", "fit_qdamp", "fit_surface_uiso", "weights"}
         == set(Options.__dataclass_fields__)
         <= names[1]
     )

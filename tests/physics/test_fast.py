@@ -123,6 +123,60 @@ def test_a_padded_batch_equals_its_clusters_one_by_one():
         assert np.max(np.abs(together[k].numpy() - wanted)) <= 1e-6 * max(1.0, np.max(np.abs(wanted)))
 
 
+def moved_by(variances, xyz, r, qmin, qmax, delta2=0.0):
+    """The double sum over atoms of one variance each (Å²), its integral over Q by Gauss's rule."""
+    q, weights = np.polynomial.legendre.leggauss(900)
+    q, weights = qmin + (qmax - qmin) * (q + 1) / 2, weights * (qmax - qmin) / 2
+    first, second = np.triu_indices(len(xyz), 1)
+    d = np.linalg.norm(xyz[first] - xyz[second], axis=1)[:, None]
+    spread = (variances[first] + variances[second])[:, None] * np.clip(1 - delta2 / d**2, 0, None)
+    f = 2 / len(xyz) * np.sum(np.exp(-0.5 * spread * q**2) * np.sin(q * d) / d, axis=0)
+    return 2 / np.pi * (weights * f) @ np.sin(np.outer(q, r))
+
+
+@pytest.mark.parametrize("delta2", [0.0, 2.0])
+def test_surface_atoms_move_by_themselves(delta2):
+    """Of a pair of two kinds the variance is the sum of both, in each cluster of a padded batch."""
+    clusters = (rattled(2), rattled(1))
+    positions, mask = batch(*clusters)
+    surface = torch.linalg.norm(positions, dim=-1) > 4.0
+    surface[1] = torch.tensor([True, False] * 27 + [True])
+    uiso, outer = torch.tensor([0.004, 0.006]).double(), torch.tensor([0.011, 0.003]).double()
+    found = fast_gr(torch.tensor(R), positions, mask, qmin=0.7, qmax=22.0, uiso=uiso, delta2=delta2,
+                    surface=surface, surface_uiso=outer)  # fmt: skip
+    for row, xyz in enumerate(clusters):
+        assert 0 < int(surface[row, : len(xyz)].sum()) < len(xyz)
+        variances = torch.where(surface[row], outer[row], uiso[row])[: len(xyz)].numpy()
+        assert rw(moved_by(variances, xyz, R, 0.7, 22.0, delta2), found[row].numpy()) < 2e-7
+
+
+@pytest.mark.parametrize("chosen", ["none", "all", "some"])
+def test_a_surface_that_moves_as_all_do_makes_no_difference(chosen):
+    xyz = torch.tensor(rattled(2))[None]
+    surface = {"none": torch.zeros(1, 55), "all": torch.ones(1, 55), "some": torch.arange(55)[None] % 2}[chosen].bool()
+    common = {"qmin": 0.7, "qmax": 25.0, "delta2": 1.5}
+    uiso, outer = {"none": (0.005, 0.02), "all": (0.02, 0.005), "some": (0.005, 0.005)}[chosen]
+    found = fast_gr(torch.tensor(R), xyz, uiso=uiso, surface=surface, surface_uiso=outer, **common)
+    assert rw(fast_gr(torch.tensor(R), xyz, uiso=0.005, **common)[0].numpy(), found[0].numpy()) < 1e-10
+
+
+def test_gradients_with_a_surface_are_the_finite_differences():
+    surface = torch.linalg.norm(torch.tensor(rattled(2)), dim=-1)[None] > 4.0
+
+    def curve(xyz, outer):
+        g = fast_gr(torch.tensor(R_FEW), xyz[None], **PARAMETERS, surface=surface, surface_uiso=outer)
+        return (g[0] * torch.tensor(LEFT)).sum()
+
+    xyz = torch.tensor(rattled(2), requires_grad=True)
+    outer = torch.tensor(0.012, dtype=torch.float64, requires_grad=True)
+    curve(xyz, outer).backward()
+    start = xyz.detach()
+    assert float(outer.grad) == pytest.approx(slope(lambda h: float(curve(start, outer.detach() + h)), 2e-5), rel=1e-5)
+    direction = torch.tensor(np.random.default_rng(8).normal(size=start.shape))
+    wanted = slope(lambda h: float(curve(start + h * direction, outer.detach())), 3e-4)
+    assert float((xyz.grad * direction).sum()) == pytest.approx(wanted, rel=1e-5)
+
+
 PARAMETERS = {
     "qmin": 0.73, "qmax": 24.2, "qdamp": 0.04, "qbroad": 0.02, "uiso": 0.005, "delta1": 0.3, "delta2": 1.5,
     "scale": 1.1, "stretch": 1.01,
@@ -234,6 +288,7 @@ def test_atoms_on_top_of_each_other_give_finite_numbers():
         ({"qmin": 26.0}, "qmin < qmax"),
         ({"qmin": torch.tensor([-0.1])}, "0 <= qmin"),
         ({"r": torch.tensor([-1.0, 2.0])}, "r >= 0"),
+        ({"surface": torch.ones(1, 3, dtype=torch.bool)}, "surface: got shape .1, 3. .* need .1, 2. of bool"),
     ],
 )
 def test_unusable_input_is_named(change, message):

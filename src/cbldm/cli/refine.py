@@ -18,6 +18,7 @@ from cbldm.cli.shared import (
     Rmax,
     Rmin,
     RUnit,
+    SurfaceUiso,
     app,
     console,
     show_settings,
@@ -40,6 +41,7 @@ def refine_command(
     background: BackgroundTerms = None,
     r_unit: RUnit = None,
     fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
+    fit_surface_uiso: SurfaceUiso = False,
     rigid: Annotated[bool, typer.Option("--rigid", help="Fit scale, stretch, Uiso and delta2 only.")] = False,
 ) -> None:
     """Fit a structure that you have to a PDF."""
@@ -56,13 +58,14 @@ def refine_command(
     from cbldm.pipeline import QDAMP_DOUBT, refine_structure
     from cbldm.rescue import not_rescued
 
-    candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, rigid=rigid)
+    candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, fit_surface_uiso=fit_surface_uiso, rigid=rigid)
     if fit_qdamp:
         console.print(f"note: {QDAMP_DOUBT}", highlight=False)
     p = candidate.parameters
+    surface = f"surface Uiso {p['surface_uiso']:.4f} Å², " if fit_surface_uiso else ""
     Console().print(
         f"Rw {candidate.rw:.4f}, {candidate.n_atoms} atoms, {candidate.motif}, scale {p['scale']:.4f}, "
-        f"stretch {p['stretch']:.4f}, Uiso {p['uiso']:.4f} Å², delta2 {p['delta2']:.2f} Å², "
+        f"stretch {p['stretch']:.4f}, Uiso {p['uiso']:.4f} Å², {surface}delta2 {p['delta2']:.2f} Å², "
         f"qdamp {p['qdamp']:.4f} Å⁻¹, "
         f"atoms moved {candidate.moved_median:.3f} Å (median), {candidate.moved_max:.3f} Å (max)",
         highlight=False, soft_wrap=True,

@@ -54,6 +54,10 @@ BackgroundTerms = Annotated[
 InstrumentFile = Annotated[
     Path | None, typer.Option(help="Qdamp and Qbroad from a file that calibrate wrote; options beat it.")
 ]
+SurfaceUiso = Annotated[
+    bool,
+    typer.Option("--fit-surface-uiso", help="Fit a Uiso of the surface atoms beside that of the others."),
+]
 RUnit = Annotated[str | None, typer.Option(help="Unit of r in the file, A or nm; by its label where not given.")]
 From = Annotated[
     str,

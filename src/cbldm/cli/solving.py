@@ -24,6 +24,7 @@ from cbldm.cli.shared import (
     Rmin,
     RUnit,
     Seed,
+    SurfaceUiso,
     span,
     unit,
 )
@@ -48,6 +49,7 @@ class Solving:
     background: BackgroundTerms = None
     r_unit: RUnit = None
     fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False
+    fit_surface_uiso: SurfaceUiso = False
     source: From = "cbldm"
     seed: Seed = 0
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto"
@@ -69,7 +71,7 @@ class Solving:
         Raises:
             InputError: A value is out of range.
         """
-        names = ("samples", "candidates", "source", "seed", "device", "fit_qdamp", "weights")
+        names = ("samples", "candidates", "source", "seed", "device", "fit_qdamp", "fit_surface_uiso", "weights")
         chosen = {name: getattr(self, name) for name in names} | {"n_atoms": span(self.n_atoms)}
         Options(**chosen)
         return chosen

@@ -57,6 +57,8 @@ def fast_gr(
     delta2: Parameter = 0.0,
     scale: Parameter = 1.0,
     stretch: Parameter = 1.0,
+    surface: Tensor | None = None,
+    surface_uiso: Parameter = 0.0,
 ) -> Tensor:
     """G(r) = scale exp(-(Qdamp r)²/2) (2/π) ∫_{Qmin}^{Qmax} F(Q) sin(Qr) dQ of each cluster of a batch.
 
@@ -76,6 +78,9 @@ def fast_gr(
         delta2: Correlated motion, 1/d² term, in Å².
         scale: Factor on G.
         stretch: Factor on all distances.
+        surface: (B, N) True where an atom moves by ``surface_uiso``, not ``uiso``; None where none does. The variance
+            of a distance is the sum of those of its ends.
+        surface_uiso: In Å².
 
     Returns:
         (B, n_r) in Å⁻².
@@ -92,11 +97,16 @@ def fast_gr(
         raise InputError(
             f"positions: got shape {tuple(positions.shape)} of {positions.dtype}, need (B, N, 3) of float32 or float64"
         )
+    if surface is not None and (surface.shape != positions.shape[:2] or surface.dtype != torch.bool):
+        raise InputError(
+            f"surface: got shape {tuple(surface.shape)} of {surface.dtype}, need {tuple(positions.shape[:2])} of bool"
+        )
 
     def column(value: Parameter) -> Parameter:
         return value.to(positions).reshape(-1, 1) if isinstance(value, Tensor) else float(value)
 
-    qmin, qmax, qbroad, uiso, delta1, delta2 = map(column, (qmin, qmax, qbroad, uiso, delta1, delta2))
+    qmin, qmax, qbroad, delta1, delta2 = map(column, (qmin, qmax, qbroad, delta1, delta2))
+    uiso, surface_uiso = column(uiso), column(surface_uiso)
     stretched = positions * (stretch.to(positions).reshape(-1, 1, 1) if isinstance(stretch, Tensor) else stretch)
     n_atoms = positions.shape[1] if mask is None else mask.sum(-1, keepdim=True).clamp(min=1)
 
@@ -114,10 +124,17 @@ def fast_gr(
     taps = INTERPOLATION[positions.dtype].taps
     n_nodes, n_r = math.ceil(diameter / grid.step) + taps, math.ceil(longest / grid.step) + taps
 
-    histogram = spread_distances(stretched / grid.step, mask, n_nodes)
+    placed = stretched / grid.step
+    histograms = [(spread_distances(placed, mask, n_nodes), uiso)]
+    if surface is not None:
+        present = torch.ones_like(surface) if mask is None else mask
+        inner, outer = (spread_distances(placed, present & chosen, n_nodes) for chosen in (~surface, surface))
+        across = histograms[0][0] - inner - outer
+        histograms = [(inner, uiso), (outer, surface_uiso), (across, 0.5 * (uiso + surface_uiso))]
     steps = torch.arange(max(n_nodes, grid.n_q), dtype=positions.dtype, device=positions.device)
     d, q = grid.step * steps[:n_nodes].clamp(min=1), grid.dq * steps[: grid.n_q]
-    f = _debye_transform(histogram / d, d, q, grid.n_fft, uiso, delta1, delta2, qbroad) * (2.0 / n_atoms)
+    parts = [_debye_transform(h / d, d, q, grid.n_fft, u, delta1, delta2, qbroad) for h, u in histograms]
+    f = sum(parts[1:], parts[0]) * (2.0 / n_atoms)
     weighted = f * _band(grid, qmin, qmax, positions)
     weighted = weighted * (2.0 / math.pi)
     if grid.n_q * len(places) <= MOST_SINES:

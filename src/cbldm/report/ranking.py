@@ -53,8 +53,8 @@ def title(candidate: Candidate) -> str:
 
 def detail(candidate: Candidate) -> str:
     """What was fitted, in a line of plain text."""
-    fitted = {"scale": (".3f", ""), "stretch": (".4f", ""), "uiso": (".4f", " Å²"), "delta2": (".2f", " Å²"),
-              "qdamp": (".4f", " Å⁻¹")}  # fmt: skip
+    fitted = {"scale": (".3f", ""), "stretch": (".4f", ""), "uiso": (".4f", " Å²"), "surface_uiso": (".4f", " Å²"),
+              "delta2": (".2f", " Å²"), "qdamp": (".4f", " Å⁻¹")}  # fmt: skip
     known = candidate.parameters
     values = [f"{name} {known[name]:{form}}{unit}" for name, (form, unit) in fitted.items() if name in known]
     rigid = candidate.moved_max == 0

@@ -47,6 +47,11 @@ def _parameter(name: str, form: str) -> Callable[[Candidate], str]:
     return lambda candidate: format(candidate.parameters[name], form) if name in candidate.parameters else "-"
 
 
+def _uiso(candidate: Candidate) -> str:
+    inside, surface = (_parameter(name, ".4f")(candidate) for name in ("uiso", "surface_uiso"))
+    return inside if surface == "-" else f"{inside}, surface {surface}"
+
+
 def _distance(candidate: Candidate) -> str:
     return "-" if candidate.rmsd_to_rank1 is None else f"{candidate.rmsd_to_rank1:.2f}"
 
@@ -60,7 +65,7 @@ _COLUMNS = (
     _Column("Rw", lambda c: f"{c.rw:.4f}"),
     _Column("scale", _parameter("scale", ".3f"), 1),
     _Column("stretch", _parameter("stretch", ".4f"), 2),
-    _Column("Uiso Å²", _parameter("uiso", ".4f"), 5),
+    _Column("Uiso Å²", _uiso, 5),
     _Column("moved Å", lambda c: f"{c.moved_median:.2f}", 6),
     _Column("RMSD to 1 Å", _distance, 4),
     _Column("weight", lambda c: f"{c.weight:.2f}"),

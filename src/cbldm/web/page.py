@@ -62,11 +62,11 @@ class Sent:
         Raises:
             InputError: A number is missing or is no whole number.
         """
-        samples, candidates, source, atoms, seed, fit_qdamp = self.chosen_options
+        samples, candidates, source, atoms, seed, fit_qdamp, fit_surface_uiso = self.chosen_options
         return {
             "samples": _whole_number("Samples", samples), "candidates": _whole_number("Candidates", candidates),
             "source": source, "n_atoms": _span(str(atoms or "")), "seed": _whole_number("Seed", seed),
-            "fit_qdamp": bool(fit_qdamp),
+            "fit_qdamp": bool(fit_qdamp), "fit_surface_uiso": bool(fit_surface_uiso),
         }  # fmt: skip
 
 
@@ -152,7 +152,10 @@ class Page:
                 self.atoms = gr.Textbox(label="Atoms", info="as 100-200; any number where empty", min_width=150)
                 self.seed = gr.Number(0, label="Seed", info="the same seed gives the same answer", min_width=150)
             self.fit_qdamp = gr.Checkbox(label="Fit Qdamp", info="it trades off with the size")
-        self.options = [self.samples, self.candidates, self.source, self.atoms, self.seed, self.fit_qdamp]
+            self.fit_surface = gr.Checkbox(label="Fit a Uiso of the surface", info="one of the surface atoms' own")
+        self.options = [
+            self.samples, self.candidates, self.source, self.atoms, self.seed, self.fit_qdamp, self.fit_surface,
+        ]  # fmt: skip
 
     def _build_run(self) -> None:
         with gr.Row():

@@ -11,7 +11,8 @@ from cbldm.data.file_bytes import printable
 FIELDS = {
     "element": "Element", "qmin": "Qmin", "qmax": "Qmax", "qdamp": "Qdamp", "qbroad": "Qbroad", "rmin": "rmin",
     "rmax": "rmax", "r-unit": "“Unit of r”", "background": "“Background terms”", "n-atoms": "“Atoms”",
-    "source": "“Where structures come from”", "fit-qdamp": "“Fit Qdamp”", "samples": "Samples",
+    "source": "“Where structures come from”", "fit-qdamp": "“Fit Qdamp”",
+    "fit-surface-uiso": "“Fit a Uiso of the surface”", "samples": "Samples",
     "candidates": "Candidates", "seed": "Seed",
 }  # fmt: skip
 #: Longest name of a file that is shown.
