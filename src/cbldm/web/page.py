@@ -151,8 +151,11 @@ class Page:
                 self.source = gr.Dropdown(SOURCES, value="cbldm", label="Where structures come from", min_width=240)
                 self.atoms = gr.Textbox(label="Atoms", info="as 100-200; any number where empty", min_width=150)
                 self.seed = gr.Number(0, label="Seed", info="the same seed gives the same answer", min_width=150)
-            self.fit_qdamp = gr.Checkbox(label="Fit Qdamp", info="it trades off with the size")
-            self.fit_surface = gr.Checkbox(label="Fit a Uiso of the surface", info="one of the surface atoms' own")
+            with gr.Row():
+                self.fit_qdamp = gr.Checkbox(label="Fit Qdamp", info="it trades off with the size", min_width=240)
+                self.fit_surface = gr.Checkbox(
+                    label="Fit a Uiso of the surface", info="beside that of the atoms inside", min_width=240
+                )
         self.options = [
             self.samples, self.candidates, self.source, self.atoms, self.seed, self.fit_qdamp, self.fit_surface,
         ]  # fmt: skip
