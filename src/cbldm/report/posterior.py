@@ -60,8 +60,8 @@ def posterior_html(posterior: Posterior) -> str:
         for name, share in posterior.motif.items()
     )
     return (
-        f'<div><h3>Atom count</h3>{picture}<p class="quiet">Dark: the narrowest range of {percent(SHOWN_LEVEL)}. '
-        f"{escape(told)} atoms.</p></div>"
+        f'<div><h3>Atom count</h3>{picture}<p class="quiet">In full colour: the narrowest range of '
+        f"{percent(SHOWN_LEVEL)}. {escape(told)} atoms.</p></div>"
         f'<table class="bars"><caption>Motif</caption><tbody>{motifs}</tbody></table>'
     )
 
