@@ -397,7 +397,8 @@ class _Restrained:
         uiso, delta2, self.qdamp = reference.new_tensor([[m.uiso, m.delta2, m.qdamp] for m in members]).T
         surfaces = [member.surface for member in members if member.surface is not None]
         self.surface = _marked([surface.atoms for surface in surfaces], self.mask) if surfaces else None
-        self.surface_ratio = reference.new_tensor([surface.uiso for surface in surfaces]) / uiso if surfaces else uiso
+        outer = reference.new_tensor([surface.uiso for surface in surfaces]) if surfaces else uiso
+        self.surface_ratio = outer / uiso
         self.start = torch.cat([reference.flatten(1), uiso.log()[:, None], delta2[:, None]], dim=1)
 
         n_coordinates = reference[0].numel()
