@@ -10,6 +10,7 @@ from rich.console import Console
 
 from cbldm.cli.shared import (
     BackgroundTerms,
+    FitQdamp,
     InstrumentFile,
     Qbroad,
     Qdamp,
@@ -40,7 +41,7 @@ def refine_command(
     rmax: Rmax = None,
     background: BackgroundTerms = None,
     r_unit: RUnit = None,
-    fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False,
+    fit_qdamp: FitQdamp = False,
     fit_surface_uiso: SurfaceUiso = False,
     rigid: Annotated[bool, typer.Option("--rigid", help="Fit scale, stretch, Uiso and delta2 only.")] = False,
 ) -> None:

@@ -54,6 +54,7 @@ BackgroundTerms = Annotated[
 InstrumentFile = Annotated[
     Path | None, typer.Option(help="Qdamp and Qbroad from a file that calibrate wrote; options beat it.")
 ]
+FitQdamp = Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")]
 SurfaceUiso = Annotated[
     bool,
     typer.Option("--fit-surface-uiso", help="Fit a Uiso of the surface atoms beside that of the others."),

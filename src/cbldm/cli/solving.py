@@ -14,6 +14,7 @@ import typer
 from cbldm.cli.shared import (
     BackgroundTerms,
     Element,
+    FitQdamp,
     From,
     InstrumentFile,
     Qbroad,
@@ -48,7 +49,7 @@ class Solving:
     rmax: Rmax = None
     background: BackgroundTerms = None
     r_unit: RUnit = None
-    fit_qdamp: Annotated[bool, typer.Option("--fit-qdamp", help="Fit Qdamp too; it trades off with the size.")] = False
+    fit_qdamp: FitQdamp = False
     fit_surface_uiso: SurfaceUiso = False
     source: From = "cbldm"
     seed: Seed = 0
