@@ -24,9 +24,6 @@ from typing import Annotated
 import psutil
 import typer
 
-# For the single commands, before another benchmark, from which the PDFs come, says one; batch gives each worker one.
-os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-
 COMMAND = [sys.executable, "-c", "from cbldm.cli import main; main()"]
 METALS = ("Pt", "Au", "Ag", "Cu", "Ni", "Pd")
 #: The PDF after which memory must not grow any more.

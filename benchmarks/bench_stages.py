@@ -31,9 +31,6 @@ from typing import Annotated, Any
 
 import typer
 
-# Before another benchmark, from which the PDFs come, says one.
-os.environ.setdefault("OMP_NUM_THREADS", str(os.cpu_count() or 1))
-
 SOURCES = ("cbldm", "library", "all")
 SIZES = (55, 150, 250)
 #: Names of the parts, and where the functions are that make them up.
@@ -174,7 +171,7 @@ def main(
                     cells = (found[n].get(part, [0.0, 0.0]) for n in files)
                     table.add_row(part, *(f"{cpu:.2f} / {wall:.2f}" for cpu, wall in cells))
             console.print(table)
-    load, threads = os.getloadavg()[0], os.environ["OMP_NUM_THREADS"]
+    load, threads = os.getloadavg()[0], os.environ.get("OMP_NUM_THREADS", "all")
     console.print(f"{os.cpu_count()} cores, {threads} threads, load {load:.1f} at the end")
 
 
