@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy.spatial.distance import pdist
 
-from cbldm.geometry.alignment import align
+from cbldm.geometry.alignment import align, distance_profiles, least_rmsd
 from cbldm.geometry.fingerprint import shape_hash
 from cbldm.parallel import each
 from cbldm.refine import FittedStructure
@@ -23,7 +22,7 @@ WORSE = 1.645
 #: Nats of `scores` that lower the weight by a factor of e. Scores count as if noise were white and every structure had
 #: been looked at, which makes them too sure by this factor: `benchmarks/fit_posterior.py`, on the validation split.
 TEMPERATURE = 12.0
-#: Share of the largest possible difference of sorted distances up to which unlike bonds may still be noise.
+#: Share of the tolerance up to which a difference of distances may still be noise where bonds are unlike.
 ALIKE = 0.3
 
 
@@ -55,10 +54,9 @@ def distinct(
 ) -> tuple[list[int], list[int]]:
     """The best fit of each set of structures that are equal up to rigid motion, reflection and relabelling.
 
-    Fits are visited from the lowest cost up; one that lies within the tolerance of a kept one is its duplicate. At an
-    RMSD of t the sorted distances of two structures of N atoms differ by at most t sqrt(2N / (N - 1)) (root mean
-    square), and structures that near are bonded alike or differ in their distances by next to nothing, so few pairs
-    need an alignment, which takes most of a second for hundreds of atoms.
+    Fits are visited from the lowest cost up; one that lies within the tolerance of a kept one is its duplicate. Most
+    others are told apart without an alignment: their distances differ by too much (`least_rmsd`), or by more than next
+    to nothing while they are bonded unlike.
 
     Args:
         fitted: Fits; atom counts may differ.
@@ -76,18 +74,17 @@ def distinct(
 
     @cache
     def outline(index: int) -> tuple[FloatArray, int]:
-        """Sorted distances and bonds, for thousands of atoms only where something is compared."""
-        return np.sort(pdist(fitted[index].positions)), shape_hash(fitted[index].positions)
+        """Distances and bonds, for thousands of atoms only where something is compared."""
+        return distance_profiles(fitted[index].positions), shape_hash(fitted[index].positions)
 
     for index in np.argsort([fit.rw for fit in fitted] if costs is None else costs, kind="stable").tolist():
         positions = fitted[index].positions
-        reach = tolerance * np.sqrt(2 * len(positions) / max(len(positions) - 1, 1))
         for place, other in enumerate(kept):
             if len(fitted[other].positions) != len(positions):
                 continue
-            (spread, graph), (spread_kept, graph_kept) = outline(index), outline(other)
-            gap = np.sqrt(np.mean((spread_kept - spread) ** 2))
-            if gap > (reach if graph == graph_kept else ALIKE * reach):
+            (profiles, graph), (profiles_kept, graph_kept) = outline(index), outline(other)
+            reach = tolerance if graph == graph_kept else ALIKE * tolerance
+            if least_rmsd(profiles_kept, profiles) > reach:
                 continue
             if align(fitted[other].positions, positions, good_enough=tolerance).rmsd <= tolerance:
                 counts[place] += 1

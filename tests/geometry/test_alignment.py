@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from cbldm.data.clusters import cubic, decahedron, hexagonal, icosahedron, octahedron
 from cbldm.errors import InputError
-from cbldm.geometry.alignment import align, match
+from cbldm.geometry.alignment import align, distance_profiles, least_rmsd, match
 from cbldm.geometry.frames import mackay_shell
 from cbldm.geometry.poses import best_rotation, candidate_poses, nearest_neighbour_distance
 from cbldm.types import FloatArray
@@ -109,6 +109,25 @@ def test_any_heap_of_atoms_is_recognised(seed: int, n_atoms: int) -> None:
     copy = moved(heap, rng, mirror=bool(seed % 2))[rng.permutation(n_atoms)]
     assert align(heap, copy).rmsd < 1e-5
     assert match(heap, copy, 0.1).f1 == 1.0
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_atoms=st.integers(1, 60), rattle=st.floats(0.0, 0.5))
+def test_no_alignment_is_better_than_the_bound_from_the_distances(seed: int, n_atoms: int, rattle: float) -> None:
+    rng = np.random.default_rng(seed)
+    heap = fcc_ball(n_atoms, rng.normal(size=3))
+    shaken = heap + rattle * rng.normal(size=heap.shape)
+    # The labels that shook are known, so the RMSD of this pose is an upper bound of the best one.
+    gaps = (shaken - shaken.mean(axis=0)) - (heap - heap.mean(axis=0))
+    other = moved(shaken, rng, mirror=bool(seed % 2))[rng.permutation(n_atoms)]
+    least = least_rmsd(distance_profiles(heap), distance_profiles(other))
+    assert least <= np.sqrt(np.mean(np.sum(gaps**2, axis=1))) + 1e-9
+
+
+def test_the_bound_tells_unlike_shapes_of_one_count_apart() -> None:
+    needle = hexagonal(1, 1, 19).positions
+    ball = fcc_ball(len(needle), np.zeros(3))
+    assert least_rmsd(distance_profiles(ball), distance_profiles(needle)) > 0.5
 
 
 def test_the_answer_never_changes_between_calls() -> None:
