@@ -9,7 +9,7 @@ from cbldm.data.clusters import octahedron, textbook_clusters
 from cbldm.data.stream import Stream
 from cbldm.geometry.frames import FRAMES, frame
 from cbldm.geometry.site_classes import site_classes
-from cbldm.search.habit import BOUNDED, DISTANCE, SURE, ShapePrior, habit
+from cbldm.search.habit import BOUNDED, COUNT_TRUST, DISTANCE, SURE, ShapePrior, habit
 from cbldm.search.polyhedra import polyhedra
 from tests.search.test_moves import damaged, sites_of
 
@@ -62,6 +62,9 @@ def test_counts_that_cannot_be_cost_without_end() -> None:
     assert np.isinf(prior.sizes[[4, 49, 60, 200]]).all()
     assert len(prior.sizes) == frame("fcc").n_sites + 2
     assert np.isfinite(ShapePrior("fcc").sizes[5:-1]).all()
+    ribbons = ShapePrior("hcp", log_counts)
+    assert ribbons.sizes[55] == 1.5 * COUNT_TRUST["hcp"] < 1.5
+    assert np.isinf(ribbons.sizes[[49, 60]]).all()
 
 
 def test_a_ribbon_is_not_doubted_more_than_one_decision_is() -> None:
@@ -71,7 +74,7 @@ def test_a_ribbon_is_not_doubted_more_than_one_decision_is() -> None:
     whole = hull.filled(hull.limits(block), hull.crystal(block))
     prior = ShapePrior("hcp")
     assert hull.description(whole)[0] == 0
-    assert prior.cost(whole, 3.0) == pytest.approx(prior.cost(whole) + 3.0)
+    assert prior.cost(whole, 2.0) == pytest.approx(prior.cost(whole) + 2.0)
     assert prior.cost(whole, 40.0) == prior.cost(whole, 20.0) == pytest.approx(prior.cost(whole) + SURE["hcp"])
     # Rough clusters are: that one more or fewer of their atoms is there is a decision each time.
     rough = damaged(whole, "hcp", 4, 0, 0)

@@ -77,5 +77,8 @@ def test_a_prism_of_another_length_is_one_step_away() -> None:
         assert min(map(len, options)) < 0.9 * len(truth)
         assert max(map(len, options)) > 1.1 * len(truth)
         assert all(hull.description(option)[0] == 0 for option in options[::40])
+        # All three sides may be off at once, which no way of single ones mends: each alone fits worse.
+        larger = [option for option in options if 1.6 * len(truth) < len(option) < 2.4 * len(truth)]
+        assert any(np.array_equal(back, truth) for option in larger[::3] for back in hull.prisms(option))
     assert found > 2
     assert polyhedra("fcc").prisms(sites_of(octahedron(5, 1), "fcc")) == []

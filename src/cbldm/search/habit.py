@@ -30,7 +30,9 @@ BOUNDED, VACANCY = 4.0, 5.0
 #: Nats at most that the model's log-odds charge a cluster which planes bound, beyond the structure they like best. A
 #: layer of a ribbon is one decision, but its log-odds count every atom; ribbons of hcp end beyond the reach of the
 #: data, which would not object to a layer too few. Other frames have no such shapes, and there it did not help.
-SURE = {"hcp": 6.0}
+SURE = {"hcp": 3.0}
+#: Weight of the model's probabilities of atom counts: among prisms of hcp it prefers those that it was trained on.
+COUNT_TRUST = {"hcp": 0.5}
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ class ShapePrior:
         n_sites = len(self.habit.classes.index)
         self.sizes = np.full(n_sites + 2, np.inf)
         given = np.zeros(n_sites + 1) if log_counts is None else np.asarray(log_counts)[: n_sites + 1]
-        self.sizes[5 : len(given)] = -given[5:]
+        self.sizes[5 : len(given)] = -COUNT_TRUST.get(name, 1.0) * given[5:]
 
     def cost(self, sites: NDArray[np.int64], doubt: float = 0.0) -> float:
         """Negative log probability of occupied sites (n_atoms,), up to a constant.

@@ -20,6 +20,8 @@ Sites = NDArray[np.int64]
 
 #: Heights that differ by less are one distance.
 SAME_HEIGHT = 0.02
+#: Layers by which a side of a prism is moved at once.
+MOST_LAYERS = 2
 
 
 class Polyhedra:
@@ -120,7 +122,7 @@ class Polyhedra:
         return [option for option in found if len(option) >= 5]
 
     def prisms(self, sites: Sites) -> list[Sites]:
-        """Parallelepipeds near an hcp cluster: its base and two of its sides, each as it is or one layer off.
+        """Parallelepipeds near an hcp cluster: its base and two of its sides, each as it is or some layers off.
 
         hcp comes as prisms and ribbons whose sides are of many lengths; one facet more or less fits worse than both.
         """
@@ -130,23 +132,25 @@ class Polyhedra:
         opposite = (self.normals @ self.normals.T).argmin(axis=1)
         base = int(self.normals[:, 2].argmax())
         flat = np.flatnonzero((abs(self.normals[:, 2]) < 0.1) & (np.arange(len(opposite)) < opposite))
+        below = {int(plane): self._below(plane, limits[plane]) for plane in (base, *flat)}
         found = []
         for one, other in combinations(flat, 2):
             if self.family[one] != self.family[other]:
                 continue
-            three = (base, int(one), int(other))
-            for steps in product((-1, 0, 1), repeat=3):
-                bound = np.full(len(limits), np.inf)
-                for plane, step in zip(three, steps, strict=True):
-                    bound[opposite[plane]] = limits[opposite[plane]]
-                    bound[plane] = self._next_height(plane, limits[plane], step)
-                found.append(self.filled(bound, self.plain))
+            three = [base, int(one), int(other)]
+            behind = (self.heights[:, opposite[three]] <= limits[opposite[three]] + SAME_HEIGHT).all(
+                axis=1
+            ) & self.plain
+            for first, second, third in product(*(below[plane] for plane in three)):
+                found.append(np.flatnonzero(behind & first & second & third))
         return [option for option in found if len(option) >= 5]
 
-    def _next_height(self, plane: int, limit: float, step: int) -> float:
-        """The height of the layer so many above another one."""
-        layers = np.unique(np.round(self.heights[:, plane] / SAME_HEIGHT)) * SAME_HEIGHT
-        return float(layers[np.clip(abs(layers - limit).argmin() + step, 0, len(layers) - 1)])
+    def _below(self, plane: int, limit: float) -> list[NDArray[np.bool_]]:
+        """The sites (n_sites,) up to the layer at a height along a plane's normal, and up to each of those about it."""
+        heights = self.heights[:, plane]
+        layers = np.unique(np.round(heights / SAME_HEIGHT)) * SAME_HEIGHT
+        steps = abs(layers - limit).argmin() + np.arange(-MOST_LAYERS, MOST_LAYERS + 1)
+        return [heights <= layers[step] + SAME_HEIGHT for step in np.clip(steps, 0, len(layers) - 1)]
 
 
 def _layers(sites: FloatArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
