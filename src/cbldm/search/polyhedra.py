@@ -138,11 +138,10 @@ class Polyhedra:
             if self.family[one] != self.family[other]:
                 continue
             three = [base, int(one), int(other)]
-            behind = (self.heights[:, opposite[three]] <= limits[opposite[three]] + SAME_HEIGHT).all(
-                axis=1
-            ) & self.plain
+            ends = opposite[three]
+            ahead = self.plain & (self.heights[:, ends] <= limits[ends] + SAME_HEIGHT).all(axis=1)
             for first, second, third in product(*(below[plane] for plane in three)):
-                found.append(np.flatnonzero(behind & first & second & third))
+                found.append(np.flatnonzero(ahead & first & second & third))
         return [option for option in found if len(option) >= 5]
 
     def _below(self, plane: int, limit: float) -> list[NDArray[np.bool_]]:
