@@ -15,7 +15,8 @@ from matplotlib.image import imread
 from scipy.spatial.transform import Rotation
 
 from cbldm.errors import InputError
-from cbldm.report.figures import TILT, draw_fit, draw_structures, neighbours, pose, render
+from cbldm.report.figures import draw_fit, draw_structures
+from cbldm.report.spheres import TILT, neighbours, pose, render
 from cbldm.types import Candidate, Fit, FloatArray, Pdf, Setting, Solution
 
 RED, BLUE = np.eye(3)[[0, 2]]
@@ -57,7 +58,7 @@ def solution() -> Solution:
 @pytest.fixture
 def coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spheres with rough edges, for tests that look at the layout."""
-    monkeypatch.setattr("cbldm.report.figures.OVERSAMPLING", 1)
+    monkeypatch.setattr("cbldm.report.spheres.OVERSAMPLING", 1)
 
 
 @pytest.mark.usefixtures("coarse")

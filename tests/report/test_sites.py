@@ -7,8 +7,8 @@ from ase.build import bulk
 from ase.cluster import Decahedron, Icosahedron, Octahedron
 from scipy.spatial.transform import Rotation
 
-from cbldm.report.figures import pose
 from cbldm.report.sites import MOST_POSED, ORDERS, bonded_pairs, local_order, neighbour_counts, view
+from cbldm.report.spheres import pose
 
 OPEN, FCC, HCP, FIVEFOLD, BCC = range(len(ORDERS))
 

@@ -18,14 +18,22 @@ import numpy as np
 from matplotlib import font_manager, rc_context, rcdefaults, rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgba_array
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 from numpy.typing import NDArray
-from scipy.spatial.distance import cdist
 
 from cbldm.errors import InputError
-from cbldm.types import Candidate, Fit, FloatArray, Solution
+from cbldm.report.spheres import (
+    COORDINATION_LABELS,
+    NEIGHBOUR_REACH,
+    colour_table,
+    colours_of,
+    nearest_neighbour_distance,
+    neighbours,
+    pose,
+    render,
+)
+from cbldm.types import Candidate, Fit, Solution
 
 #: Size of ``fit.png`` and width of ``structures.png``, in pixels, and pixels per inch.
 FIT_SIZE, STRUCTURES_WIDTH, DPI = (1600, 1000), 2000, 200
@@ -33,26 +41,6 @@ FIT_SIZE, STRUCTURES_WIDTH, DPI = (1600, 1000), 2000, 200
 MOST_CANDIDATES = 10
 #: Most circles that stand for the observed curve.
 MOST_CIRCLES = 420
-
-#: Atoms within this many nearest-neighbour distances are counted as neighbours.
-NEIGHBOUR_REACH = 1.25
-#: Colours of atoms with at most 5, with 6, 7, 8, 9 and with at least 10 neighbours.
-COORDINATION_COLOURS = ("#b64a34", "#dd7f45", "#eebb66", "#ebe3c5", "#8db7cd", "#517fa6")
-COORDINATION_LABELS = ("≤ 5", "6", "7", "8", "9", "≥ 10")
-#: Turns about the horizontal and the vertical axis of a picture, in degrees, that open up the rows of atoms.
-TILT = (17.0, 12.0)
-#: Bonds whose directions have a cosine above this are parallel.
-PARALLEL = 0.98
-#: Most atoms, the innermost ones, whose bonds are compared for that.
-MOST_COMPARED = 200
-#: Direction to the light, in front of the picture from the upper left.
-LIGHT = np.array([-0.42, 0.55, 0.72]) / np.linalg.norm([-0.42, 0.55, 0.72])
-#: How much an atom fades for each diameter that it lies behind the foremost one, and what at least is left of it.
-FADING, LEAST_FADED = 0.035, 0.7
-#: How much darker a point is whose sky is hidden by other atoms.
-SHADOW = 0.8
-#: Rendered pixels per pixel of the picture, along each axis.
-OVERSAMPLING = 2
 #: Level of compression of the PNG files: above it they take several times as long for a few per cent.
 COMPRESSION = 3
 
@@ -77,6 +65,12 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
 }
 _STYLE_LOCK = threading.Lock()
+
+
+def draw_pictures(solution: Solution, folder: Path) -> None:
+    """Draw ``fit.png`` and ``structures.png`` into a folder; see `draw_fit` and `draw_structures`."""
+    draw_fit(solution, folder / "fit.png")
+    draw_structures(solution, folder / "structures.png")
 
 
 def draw_fit(solution: Solution, path: str | os.PathLike[str]) -> None:
@@ -172,7 +166,7 @@ def draw_structures(solution: Solution, path: str | os.PathLike[str]) -> None:
             in_row = min(n_columns, len(candidates) - row * n_columns)
             left = (STRUCTURES_WIDTH - in_row * cell) // 2 + column * cell
             top = HEADER + row * (cell_height + CAPTION)
-            colours = _colours(neighbours(positions).sum(axis=1))
+            colours = colours_of(neighbours(positions).sum(axis=1))
             spheres = render(positions * scale, radius * scale, colours, (cell_height, cell))
             picture[top : top + cell_height, left : left + cell] = spheres
             _draw_caption(axes, candidate, left + cell // 2, top + cell_height)
@@ -206,8 +200,8 @@ def _draw_key(axes: Axes, picture: NDArray[np.uint8], y: int) -> None:
     """What the colours mean, as one sphere for each; drawn into ``picture``."""
     label = axes.text(MARGIN, y, f"neighbours within {NEIGHBOUR_REACH} bonds", va="center", fontsize=8)
     x, size = MARGIN + int(label.get_window_extent().width) + 60, 36
-    for colour, text in zip(COORDINATION_COLOURS, COORDINATION_LABELS, strict=True):
-        sphere = render(np.zeros((1, 3)), 0.46 * size, to_rgba_array(colour)[:, :3], (size, size))
+    for colour, text in zip(colour_table(), COORDINATION_LABELS, strict=True):
+        sphere = render(np.zeros((1, 3)), 0.46 * size, colour[None], (size, size))
         picture[y - size // 2 : y + size // 2, x - size // 2 : x + size // 2] = sphere
         axes.text(x + 30, y, text, va="center", fontsize=8)
         x += 130
@@ -220,151 +214,6 @@ def _draw_scale_bar(axes: Axes, pixels_per_angstrom: float, longest: float, y: f
     left = right - length * pixels_per_angstrom
     axes.plot([left, right], [y + 12, y + 12], color=_INK, linewidth=1.6, solid_capstyle="butt")
     axes.text((left + right) / 2, y - 12, f"{length} Å", ha="center", va="center", fontsize=8)
-
-
-def pose(positions: FloatArray) -> FloatArray:
-    """Turn a cluster so that a picture shows its shape: down its densest rows, a facet level, then tilted by `TILT`.
-
-    A proper rotation, so that a handed structure keeps its hand. Rows of atoms, unlike principal axes, are well defined
-    for clusters of high symmetry too.
-
-    Args:
-        positions: (n_atoms, 3) in Å, of at least two atoms.
-
-    Returns:
-        (n_atoms, 3) in Å: right, up and towards the viewer, with the middle of its extent at the origin.
-
-    >>> square = np.array([[0.0, 0, 0], [0, 0, 2], [0, 2, 0], [0, 2, 2]])
-    >>> bool(np.isclose(np.linalg.norm(pose(square)[3] - pose(square)[0]), 8**0.5))
-    True
-    """
-    towards = _densest_row(positions)
-    right, up = np.linalg.svd(towards[None])[2][1:]
-    angles = np.deg2rad(np.arange(180))
-    levels = np.cos(angles)[:, None] * up + np.sin(angles)[:, None] * right
-    heights = positions @ levels.T
-    up = levels[np.argmin(np.ptp(heights, axis=0))]
-    height = positions @ up
-    if height.mean() > (height.min() + height.max()) / 2:
-        up = -up
-    turned = positions @ np.stack([np.cross(up, towards), up, towards], axis=1) @ _tilt(*np.deg2rad(TILT)).T
-    return turned - (turned.min(axis=0) + turned.max(axis=0)) / 2
-
-
-def _densest_row(positions: FloatArray) -> FloatArray:
-    """The unit vector along which most bonds of the core lie."""
-    from_centre = np.linalg.norm(positions - positions.mean(axis=0), axis=1)
-    core = positions[np.argsort(from_centre, kind="stable")[:MOST_COMPARED]]
-    vectors = core[:, None] - core[None]
-    bonded = np.triu(neighbours(core))
-    bonds = vectors[bonded] / np.linalg.norm(vectors[bonded], axis=1, keepdims=True)
-    cosines = bonds @ bonds.T
-    best = cosines[np.argmax(np.sum(np.abs(cosines) > PARALLEL, axis=1))]
-    mean = (np.sign(best) * (np.abs(best) > PARALLEL)) @ bonds
-    return mean / np.linalg.norm(mean)
-
-
-def _tilt(about_x: float, about_y: float) -> FloatArray:
-    """The matrix that shows more of the top and of the right side; angles in radians."""
-    cx, sx, cy, sy = np.cos(about_x), np.sin(about_x), np.cos(about_y), np.sin(about_y)
-    return np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]]) @ np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
-
-
-def nearest_neighbour_distance(positions: FloatArray) -> float:
-    """Median over the atoms of the distance to the nearest other atom, in the unit of the (n_atoms, 3) positions.
-
-    >>> nearest_neighbour_distance(np.array([[0.0, 0, 0], [2.5, 0, 0], [6.0, 0, 0]]))
-    2.5
-    """
-    return float(np.median(np.min(_distances(positions), axis=1)))
-
-
-def neighbours(positions: FloatArray) -> NDArray[np.bool_]:
-    """(n_atoms, n_atoms): which atoms are within `NEIGHBOUR_REACH` nearest-neighbour distances of each other.
-
-    >>> neighbours(np.array([[0.0, 0, 0], [2.5, 0, 0], [5.0, 0, 0]])).sum(axis=1)
-    array([1, 2, 1])
-    """
-    return _distances(positions) < NEIGHBOUR_REACH * nearest_neighbour_distance(positions)
-
-
-def _distances(positions: FloatArray) -> FloatArray:
-    """(n_atoms, n_atoms), with infinity on the diagonal so that no atom is its own neighbour."""
-    distances = cdist(positions, positions)
-    np.fill_diagonal(distances, np.inf)
-    return np.asarray(distances)
-
-
-def _colours(counts: NDArray[np.int64]) -> FloatArray:
-    """(n_atoms, 3) colours of atoms with these numbers of neighbours."""
-    return to_rgba_array(COORDINATION_COLOURS)[np.clip(counts - 5, 0, len(COORDINATION_COLOURS) - 1), :3]
-
-
-def render(centres: FloatArray, radius: float, colours: FloatArray, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draw opaque spheres, seen from far away, on white: at each pixel the foremost sphere, lit from the upper left.
-
-    Args:
-        centres: (n_atoms, 3) in pixels from the middle of the picture: right, up and towards the viewer.
-        radius: Of every sphere, in pixels.
-        colours: (n_atoms, 3) red, green and blue between 0 and 1.
-        size: Height and width of the picture, in pixels.
-
-    Returns:
-        (height, width, 3) red, green and blue, the first row on top.
-
-    >>> picture = render(np.zeros((1, 3)), 3.0, np.array([[1.0, 0.0, 0.0]]), (8, 8))
-    >>> picture.shape, int(picture[0, 0].min()), bool(picture[4, 4, 0] > picture[4, 4, 1])
-    ((8, 8, 3), 255, True)
-    """
-    height, width = OVERSAMPLING * size[0], OVERSAMPLING * size[1]
-    spheres = OVERSAMPLING * centres
-    radius = OVERSAMPLING * radius
-    y_axis = height / 2 - 0.5 - np.arange(height)
-    x_axis = np.arange(width) + 0.5 - width / 2
-    depth = np.full((height, width), -np.inf)
-    # Short integers are sorted many times as fast.
-    owner = np.full((height, width), -1, dtype=np.int16)
-    for index, (x, y, z) in enumerate(spheres):
-        rows = slice(*np.searchsorted(-y_axis, [-y - radius, -y + radius]))
-        columns = slice(*np.searchsorted(x_axis, [x - radius, x + radius]))
-        squared = radius**2 - (y_axis[rows, None] - y) ** 2 - (x_axis[columns] - x) ** 2
-        surface = np.where(squared > 0, z + np.sqrt(np.maximum(squared, 0.0)), -np.inf)
-        front = surface > depth[rows, columns]
-        depth[rows, columns][front] = surface[front]
-        owner[rows, columns][front] = index
-    picture = np.ones((height * width, 3), dtype=np.float32)
-    pixels = np.argsort(owner, axis=None, kind="stable")
-    of_atom = np.split(pixels, np.searchsorted(owner.ravel()[pixels], np.arange(len(spheres))))[1:]
-    touching = _distances(spheres) < 2 * NEIGHBOUR_REACH * radius
-    for index, (seen, sphere) in enumerate(zip(of_atom, spheres, strict=True)):
-        if not len(seen):
-            continue
-        row, column = np.divmod(seen, width)
-        normals = (np.stack([x_axis[column], y_axis[row], depth[row, column]], axis=1) - sphere) / radius
-        others = (spheres[touching[index]] - sphere) / (2 * radius)
-        behind = (spheres[:, 2].max() - sphere[2]) / (2 * radius)
-        lit = _shade(colours[index], normals, others)
-        picture[seen] = 1 - (1 - lit) * max(1 - FADING * behind, LEAST_FADED)
-    fine = picture.reshape(size[0], OVERSAMPLING, size[1], OVERSAMPLING, 3)
-    averaged = sum(fine[:, i, :, j] for i in range(OVERSAMPLING) for j in range(OVERSAMPLING)) / OVERSAMPLING**2
-    return np.asarray(np.round(255 * averaged).astype(np.uint8))
-
-
-def _shade(colour: FloatArray, normals: FloatArray, others: FloatArray) -> FloatArray:
-    """Blinn-Phong shading of a sphere at points with (n, 3) normals, darker at the rim and beside ``others``."""
-    half_way = LIGHT + np.array([0.0, 0.0, 1.0])
-    diffuse = np.maximum(normals @ LIGHT, 0.0)
-    highlight = np.maximum(normals @ half_way / np.linalg.norm(half_way), 0.0) ** 40
-    rim = np.clip(normals[:, 2] / 0.45, 0.0, 1.0) ** 0.7
-    brightness = (0.52 + 0.68 * diffuse) * (0.4 + 0.6 * rim) * _openness(normals, others)
-    return np.clip(colour * brightness[:, None] + 0.25 * highlight[:, None], 0.0, 1.0)
-
-
-def _openness(normals: FloatArray, others: FloatArray) -> FloatArray:
-    """(n,) brightness left by (m, 3) spheres around, in diameters: each hides its solid angle times its cosine."""
-    distances = np.linalg.norm(others, axis=1)
-    hidden = np.maximum(normals @ (others / distances[:, None]).T, 0.0) @ (0.25 / distances**2)
-    return np.clip(1 - SHADOW * hidden, 0.0, 1.0)
 
 
 def _candidates(solution: Solution) -> Sequence[Candidate]:

@@ -17,10 +17,10 @@ from importlib.resources import files as package_files
 from string import Template
 from typing import Any
 
-from cbldm.report.figures import COORDINATION_COLOURS, COORDINATION_LABELS
 from cbldm.report.posterior import LEAST_SHARE, SHOWN_LEVEL, Posterior, percent, posterior_html, span
 from cbldm.report.ranking import detail, ranking_table, title
 from cbldm.report.sites import ORDERS, bonded_pairs, local_order, neighbour_counts, view
+from cbldm.report.spheres import COORDINATION_COLOURS, COORDINATION_LABELS
 from cbldm.types import Candidate, Solution
 
 #: Colours of atoms by `ORDERS`.

@@ -22,23 +22,18 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from cbldm.errors import InputError
-from cbldm.report.figures import (
-    _STYLE,
-    _STYLE_LOCK,
+from cbldm.report.figures import _STYLE, _STYLE_LOCK, MOST_CANDIDATES, MOST_CIRCLES, SCALE_BARS, _write
+from cbldm.report.posterior import SHOWN_LEVEL, Posterior, _bins, percent
+from cbldm.report.spheres import (
     COORDINATION_COLOURS,
     COORDINATION_LABELS,
-    MOST_CANDIDATES,
-    MOST_CIRCLES,
     NEIGHBOUR_REACH,
-    SCALE_BARS,
-    _colours,
-    _write,
+    colours_of,
     nearest_neighbour_distance,
     neighbours,
     pose,
     render,
 )
-from cbldm.report.posterior import SHOWN_LEVEL, Posterior, _bins, percent
 from cbldm.types import Candidate, Fit, FloatArray
 
 #: Widths of one and of two columns of a journal, in inches.
@@ -261,7 +256,7 @@ def plot_structures(candidates: Sequence[Candidate], width: float = DOUBLE) -> F
     for axes, candidate, positions, radius in zip(panels, candidates, poses, radii, strict=False):
         scale = SPHERES_DPI * cell / (2 * reach[0])
         size = (int(2 * scale * reach[1]) + 2, int(2 * scale * reach[0]) + 2)
-        colours = _colours(neighbours(positions).sum(axis=1))
+        colours = colours_of(neighbours(positions).sum(axis=1))
         picture = _cut_out(positions * scale, radius * scale, colours, size)
         axes.imshow(picture, extent=(-reach[0], reach[0], -reach[1], reach[1]), interpolation="none")
         text = f"{candidate.rank}: {candidate.motif}\n{candidate.n_atoms} atoms, Rw {candidate.rw:.3f}"

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.spatial import cKDTree
 
-from cbldm.report.figures import NEIGHBOUR_REACH, pose
+from cbldm.report.spheres import NEIGHBOUR_REACH, pose
 from cbldm.types import FloatArray
 
 IntArray = NDArray[np.int64]
