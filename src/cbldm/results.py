@@ -10,12 +10,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cbldm.ambiguity import summarise
 from cbldm.errors import InputError
 from cbldm.report.posterior import Posterior
 from cbldm.types import Candidate, Solution
+
+if TYPE_CHECKING:
+    from cbldm.report.painter import Painter
 
 #: Version of the layout of results.json.
 SCHEMA_VERSION = 1
@@ -129,7 +132,7 @@ def check_folder(out: Path) -> None:
             )
 
 
-def write_solution(solution: Solution, out: str | Path, *, report: bool = True) -> Path:
+def write_solution(solution: Solution, out: str | Path, *, report: bool = True, painter: Painter | None = None) -> Path:
     """Write a folder with results.json, candidates/NN.xyz and .cif, fits/NN.fgr, two pictures and report.html.
 
     The folder is filled beside its place and then moved there, so an earlier result is replaced whole or not at all.
@@ -138,6 +141,7 @@ def write_solution(solution: Solution, out: str | Path, *, report: bool = True) 
         solution: What `cbldm.solve` returned.
         out: The folder.
         report: Whether to write report.html.
+        painter: A process that draws the pictures; they are drawn here where None.
 
     Returns:
         The folder.
@@ -152,7 +156,7 @@ def write_solution(solution: Solution, out: str | Path, *, report: bool = True) 
         partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.absolute().parent))
         try:
             partial.chmod(0o755)
-            _fill(solution, partial, report)
+            _fill(solution, partial, report, painter)
             if out.exists():
                 shutil.rmtree(out)
             partial.rename(out.absolute())
@@ -163,7 +167,7 @@ def write_solution(solution: Solution, out: str | Path, *, report: bool = True) 
     return out
 
 
-def _fill(solution: Solution, folder: Path, report: bool) -> None:
+def _fill(solution: Solution, folder: Path, report: bool, painter: Painter | None) -> None:
     # Seconds of imports, which no folder needs to be refused.
     from cbldm.data.structure_files import write_text
     from cbldm.parallel import each
@@ -174,11 +178,10 @@ def _fill(solution: Solution, folder: Path, report: bool) -> None:
             write_text(folder / "report.html", _report_text(solution, folder))
 
     def draw() -> None:
-        from cbldm.report.figures import draw_fit, draw_structures
+        if solution.candidates and not (painter is not None and painter.draw(solution, folder)):
+            from cbldm.report.figures import draw_pictures
 
-        if solution.candidates:
-            draw_fit(solution, folder / "fit.png")
-            draw_structures(solution, folder / "structures.png")
+            draw_pictures(solution, folder)
 
     each(lambda job: job(), (draw, write))
 

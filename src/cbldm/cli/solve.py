@@ -26,23 +26,24 @@ def solve_command(
     """PDF in, ranked structures out."""
     choices, reading = solving.choices(), solving.reading()
 
-    from cbldm.data.pdf_files import read_pdf
-    from cbldm.data.pdf_settings import require_metal
-    from cbldm.report.terminal import show_solution
+    from cbldm.report.painter import painting
     from cbldm.results import answer, check_folder, posterior, results_text, write_solution
 
     folder = out or file.with_name(f"{file.stem}_cbldm")
     check_folder(folder)
-    pdf = read_pdf(file, **reading)
-    require_metal(pdf)
-    if not quiet:
-        show_settings(pdf)
+    with painting() as painter:
+        from cbldm.data.pdf_files import read_pdf
+        from cbldm.data.pdf_settings import require_metal
+        from cbldm.pipeline import solve
+        from cbldm.report.terminal import show_solution
 
-    from cbldm.pipeline import solve
-
-    with watching(quiet) as watch:
-        solution = solve(pdf, watch=watch, **choices)
-    write_solution(solution, folder, report=solving.report)
+        pdf = read_pdf(file, **reading)
+        require_metal(pdf)
+        if not quiet:
+            show_settings(pdf)
+        with watching(quiet) as watch:
+            solution = solve(pdf, watch=watch, **choices)
+        write_solution(solution, folder, report=solving.report, painter=painter)
     if not quiet:
         show_solution(console, solution, answer=answer(solution.candidates),
                       posterior=posterior(solution.candidates), folder=folder)  # fmt: skip
