@@ -73,18 +73,21 @@ def distinct(
     counts: list[int] = []
 
     @cache
-    def outline(index: int) -> tuple[FloatArray, int]:
-        """Distances and bonds, for thousands of atoms only where something is compared."""
-        return distance_profiles(fitted[index].positions), shape_hash(fitted[index].positions)
+    def profiles(index: int) -> FloatArray:
+        """For thousands of atoms only where something is compared, as the next one."""
+        return distance_profiles(fitted[index].positions)
+
+    @cache
+    def bonds(index: int) -> int:
+        return shape_hash(fitted[index].positions)
 
     for index in np.argsort([fit.rw for fit in fitted] if costs is None else costs, kind="stable").tolist():
         positions = fitted[index].positions
         for place, other in enumerate(kept):
             if len(fitted[other].positions) != len(positions):
                 continue
-            (profiles, graph), (profiles_kept, graph_kept) = outline(index), outline(other)
-            reach = tolerance if graph == graph_kept else ALIKE * tolerance
-            if least_rmsd(profiles_kept, profiles) > reach:
+            apart = least_rmsd(profiles(other), profiles(index))
+            if apart > tolerance or (apart > ALIKE * tolerance and bonds(other) != bonds(index)):
                 continue
             if align(fitted[other].positions, positions, good_enough=tolerance).rmsd <= tolerance:
                 counts[place] += 1
