@@ -398,15 +398,15 @@ def fill_sites(logits: torch.Tensor, sites: FloatArray, n_atoms: int) -> torch.T
     """
     order = logits.argsort(descending=True, stable=True)[: 2 * n_atoms]
     points = torch.as_tensor(sites, dtype=torch.float32, device=logits.device)[order]
-    clash = (torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") < EXCLUSION).tril(-1).cpu()
+    clashes = (torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") < EXCLUSION).cpu().numpy()
     kept: list[int] = []
-    free = torch.ones(len(order), dtype=torch.bool)
+    blocked = np.zeros(len(order), dtype=np.bool_)
     for place in range(len(order)):
         if len(kept) == n_atoms:
             break
-        if not (clash[place] & ~free).any():
+        if not blocked[place]:
             kept.append(place)
-            free[place] = False
+            blocked |= clashes[place]
     occupied = torch.zeros(len(logits), dtype=torch.bool, device=logits.device)
     occupied[order[torch.tensor(kept, dtype=torch.long, device=order.device)]] = True
     return occupied
