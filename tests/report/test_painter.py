@@ -36,10 +36,26 @@ def painter():
     made.close()
 
 
+@pytest.fixture
+def two_cores(monkeypatch):
+    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 2)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+
 def test_a_painter_draws_the_same_bytes(painter, solution, drawn_here, tmp_path):
     assert painter.draw(solution, tmp_path)
     assert [(tmp_path / name).read_bytes() for name in PICTURES] == drawn_here
     assert len(list(tmp_path.iterdir())) == len(PICTURES)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_painter_imports_nothing_from_where_the_user_is(solution, drawn_here, tmp_path, monkeypatch):
+    (tmp_path / "matplotlib.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    with painting() as made:
+        assert made is not None
+        assert made.draw(solution, tmp_path)
+    assert [(tmp_path / name).read_bytes() for name in PICTURES] == drawn_here
 
 
 def test_what_a_painter_could_not_draw_is_drawn_here(painter, solution, drawn_here, tmp_path, monkeypatch):
@@ -53,8 +69,8 @@ def test_a_folder_that_is_gone_is_not_said_to_be_drawn(painter, solution, tmp_pa
     assert not painter.draw(solution, tmp_path / "gone")
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_there_is_none_where_one_core_is_asked_for(monkeypatch):
-    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 2)
     with painting() as painter:
         assert painter is not None
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -66,19 +82,19 @@ def test_there_is_none_where_one_core_is_asked_for(monkeypatch):
         assert painter is None
 
 
+@pytest.mark.usefixtures("two_cores")
 def test_there_is_none_where_no_process_can_be_begun(monkeypatch):
     def refused():
         raise BlockingIOError("no more processes")
 
-    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 2)
     monkeypatch.setattr("cbldm.report.painter.Painter", refused)
     with painting() as painter:
         assert painter is None
 
 
+@pytest.mark.usefixtures("two_cores")
 @pytest.mark.parametrize("how", ["return", "error"])
-def test_it_ends_with_the_block(monkeypatch, how):
-    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 2)
+def test_it_ends_with_the_block(how):
     before = set(psutil.Process().children())
     try:
         with painting():

@@ -27,9 +27,9 @@ class Painter:
     """A process that waits for a solution to draw. It ends with the one that began it, however that ends."""
 
     def __init__(self) -> None:
-        # Ctrl-C is for the command, which ends this one in turn.
+        # Nothing is imported from where the user is; and Ctrl-C is for the command, which ends this one in turn.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", __name__],
+            [sys.executable, "-P", "-m", __name__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
