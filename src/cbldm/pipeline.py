@@ -450,15 +450,19 @@ def _ranked(pdf: Pdf, refined: list[tuple[FittedStructure, str]], element: str, 
         return []
     r, observed = fit_range(pdf)
     background = background_of(pdf, r)
+    places = rank(pdf, [fit for fit, _ in refined], most)
+    chosen = [refined[place.index] for place in places]
+    centred = [fit.positions - fit.positions.mean(axis=0) for fit, _ in chosen]
+    motifs = each(name_motif, centred)
     candidates = []
-    for number, place in enumerate(rank(pdf, [fit for fit, _ in refined], most), start=1):
-        fit, source = refined[place.index]
-        positions = fit.positions - fit.positions.mean(axis=0)
+    for number, (place, (fit, source), positions, motif) in enumerate(
+        zip(places, chosen, centred, motifs, strict=True), start=1
+    ):
         candidates.append(
             Candidate(
                 rank=number,
                 atoms=Atoms(f"{element}{len(positions)}", positions=positions),
-                motif=name_motif(positions),
+                motif=motif,
                 source=source,
                 fit=Fit(r, observed, fit.calculated, background.curve(fit.background) if pdf.n_background else None),
                 parameters={

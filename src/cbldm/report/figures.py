@@ -10,6 +10,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,10 @@ _STYLE_LOCK = threading.Lock()
 
 def draw_pictures(solution: Solution, folder: Path) -> None:
     """Draw ``fit.png`` and ``structures.png`` into a folder; see `draw_fit` and `draw_structures`."""
-    draw_fit(solution, folder / "fit.png")
-    draw_structures(solution, folder / "structures.png")
+    with ThreadPoolExecutor(1) as beside:
+        fit = beside.submit(draw_fit, solution, folder / "fit.png")
+        draw_structures(solution, folder / "structures.png")
+        fit.result()
 
 
 def draw_fit(solution: Solution, path: str | os.PathLike[str]) -> None:
@@ -157,19 +160,22 @@ def draw_structures(solution: Solution, path: str | os.PathLike[str]) -> None:
     height = HEADER + n_rows * (cell_height + CAPTION) + FOOTER
 
     picture = np.full((height, STRUCTURES_WIDTH, 3), 255, dtype=np.uint8)
+    captions = []
+    for index, (positions, radius) in enumerate(zip(poses, radii, strict=True)):
+        row, column = divmod(index, n_columns)
+        in_row = min(n_columns, len(candidates) - row * n_columns)
+        left = (STRUCTURES_WIDTH - in_row * cell) // 2 + column * cell
+        top = HEADER + row * (cell_height + CAPTION)
+        colours = colours_of(neighbours(positions).sum(axis=1))
+        spheres = render(positions * scale, radius * scale, colours, (cell_height, cell))
+        picture[top : top + cell_height, left : left + cell] = spheres
+        captions.append((left + cell // 2, top + cell_height))
     with _style():
         figure = _figure((STRUCTURES_WIDTH, height))
         axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
         axes.set_axis_off()
-        for index, (candidate, positions, radius) in enumerate(zip(candidates, poses, radii, strict=True)):
-            row, column = divmod(index, n_columns)
-            in_row = min(n_columns, len(candidates) - row * n_columns)
-            left = (STRUCTURES_WIDTH - in_row * cell) // 2 + column * cell
-            top = HEADER + row * (cell_height + CAPTION)
-            colours = colours_of(neighbours(positions).sum(axis=1))
-            spheres = render(positions * scale, radius * scale, colours, (cell_height, cell))
-            picture[top : top + cell_height, left : left + cell] = spheres
-            _draw_caption(axes, candidate, left + cell // 2, top + cell_height)
+        for candidate, place in zip(candidates, captions, strict=True):
+            _draw_caption(axes, candidate, *place)
         _draw_header(axes, solution, len(candidates))
         _draw_key(axes, picture, height - FOOTER + 70)
         _draw_scale_bar(axes, scale, 0.4 * cell, height - FOOTER + 70)
