@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-GROUND = {"types", "errors", "views", "config", "arithmetic", "parallel"}
+GROUND = {"types", "errors", "views", "config", "arithmetic", "cores", "parallel"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
 SOLVING = SCIENCE | {"library", "refine", "rank", "target"}
 
@@ -21,6 +21,7 @@ ALLOWED = {
     "views": set(),
     "config": {"errors", "types"},
     "arithmetic": set(),
+    "cores": set(),
     "parallel": set(),
     "physics": GROUND,
     "geometry": GROUND,
@@ -55,7 +56,7 @@ ALLOWED = {
     "scores": GROUND | {"geometry", "metrics", "reliability"},
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
     "batch": SCIENCE | {"options", "pipeline", "results", "series"},
-    "report": {"types", "errors"},
+    "report": {"cores", "errors", "types"},
     "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}

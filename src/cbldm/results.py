@@ -178,7 +178,7 @@ def _fill(solution: Solution, folder: Path, report: bool, painter: Painter | Non
             write_text(folder / "report.html", _report_text(solution, folder))
 
     def draw() -> None:
-        if solution.candidates and not (painter is not None and painter.draw(solution, folder)):
+        if solution.candidates and (painter is None or not painter.draw(solution, folder)):
             from cbldm.report.figures import draw_pictures
 
             draw_pictures(solution, folder)

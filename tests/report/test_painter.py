@@ -38,7 +38,7 @@ def painter():
 
 @pytest.fixture
 def two_cores(monkeypatch):
-    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 2)
+    monkeypatch.setattr("cbldm.report.painter.n_cores", lambda: 2)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
 
 
@@ -77,7 +77,7 @@ def test_there_is_none_where_one_core_is_asked_for(monkeypatch):
     with painting() as painter:
         assert painter is None
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr("cbldm.report.painter._n_cores", lambda: 1)
+    monkeypatch.setattr("cbldm.report.painter.n_cores", lambda: 1)
     with painting() as painter:
         assert painter is None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from cbldm.batch.layout import (
 )
 from cbldm.batch.neighbours import identity, neighbours
 from cbldm.batch.work import Job, Outcome, Task, run_job
+from cbldm.cores import n_cores
 from cbldm.data.pdf_files import read_pdf
 from cbldm.errors import CbldmError, InputError
 from cbldm.models.checkpoint import load_weights
@@ -85,7 +85,7 @@ class Pool:
     @contextmanager
     def outcomes(self, jobs: Sequence[Job], task: Task) -> Iterator[Iterator[Outcome]]:
         """What becomes of each job, as it comes; one process does without Dask."""
-        workers = self.workers or (min(_cores(), len(jobs)) if cluster.there() else 1)
+        workers = self.workers or (min(n_cores(), len(jobs)) if cluster.there() else 1)
         if self.scheduler is None and self.slurm is None and workers == 1:
             yield (run_job(job, task) for job in jobs)
         else:
@@ -234,8 +234,3 @@ def _is_done(job: Job, task: Task) -> bool:
         return is_done(task.out / job.name, read_pdf(job.path, **task.reading, column=job.column).sha256)
     except CbldmError:
         return is_done(task.out / job.name, None)
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cbldm.cores import n_cores
 from cbldm.types import Candidate, Fit, Pdf, Solution
 
 #: What a painter says in the end: that it has ended comes later.
@@ -50,11 +52,8 @@ class Painter:
 
     def close(self) -> None:
         """End the process."""
-        self._process.kill()
-        self._process.wait()
-        for pipe in (self._process.stdin, self._process.stdout):
-            assert pipe is not None
-            pipe.close()
+        with self._process:  # waits, and closes the pipes
+            self._process.kill()
 
 
 @contextmanager
@@ -64,7 +63,7 @@ def painting() -> Iterator[Painter | None]:
     ``OMP_NUM_THREADS=1`` asks for one core, as where many PDFs are solved at once.
     """
     painter = None
-    if _n_cores() > 1 and os.environ.get("OMP_NUM_THREADS") != "1":
+    if n_cores() > 1 and os.environ.get("OMP_NUM_THREADS") != "1":
         with suppress(OSError):
             painter = Painter()
     try:
@@ -72,11 +71,6 @@ def painting() -> Iterator[Painter | None]:
     finally:
         if painter is not None:
             painter.close()
-
-
-def _n_cores() -> int:
-    """Cores that this process may use, where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def pack(solution: Solution, folder: Path) -> bytes:
@@ -104,7 +98,7 @@ def _fields(item: Candidate | Fit) -> dict[str, Any]:
 
 def main() -> None:
     """Draw the solution that comes over standard input; none comes where there is nothing to draw."""
-    import ase.io.jsonio  # noqa: F401  (before it is needed)
+    import_module("ase.io.jsonio")  # before it is needed
 
     from cbldm.report.figures import draw_pictures
 
