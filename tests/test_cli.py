@@ -65,6 +65,11 @@ def test_python_runs_it_as_a_module():
     assert "calibrate" in done.stdout
 
 
+def test_version():
+    result = runner.invoke(app, ["--version"], catch_exceptions=False)
+    assert (result.exit_code, result.stdout) == (0, f"cbldm {cbldm.__version__}\n")
+
+
 def test_same_seed_same_noise(tmp_path, structure):
     files = [tmp_path / name for name in ("a.gr", "b.gr", "c.gr")]
     for path, seed in zip(files, ("1", "1", "2"), strict=True):

@@ -222,6 +222,16 @@ def test_the_command_line_starts_without_what_is_slow():
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize("command", [("info",), ("solve",), ("refine", "there.xyz")])
+def test_a_misspelt_name_is_told_without_torch(command, tmp_path):
+    (tmp_path / "there.xyz").write_text("2\n\nPt 0 0 0\nPt 0 0 2.77\n")
+    words = "import sys, cbldm.cli\ntry: cbldm.cli.main()\nfinally: print('torch' in sys.modules)"
+    call = [sys.executable, "-c", words, *command, "missing.gr"]
+    done = subprocess.run(call, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert "'missing.gr' is not there" in done.stderr
+
+
 def test_faults_are_found():
     def parse(**sources: str) -> dict[str, ast.Module]:
         return {name.replace("_of_", "."): ast.parse(source) for name, source in sources.items()}

@@ -34,13 +34,15 @@ def solve_command(
     with painting() as painter:
         from cbldm.data.pdf_files import read_pdf
         from cbldm.data.pdf_settings import require_metal
-        from cbldm.pipeline import solve
-        from cbldm.report.terminal import show_solution
 
         pdf = read_pdf(file, **reading)
         require_metal(pdf)
         if not quiet:
             show_settings(pdf)
+
+        from cbldm.pipeline import solve
+        from cbldm.report.terminal import show_solution
+
         with watching(quiet) as watch:
             solution = solve(pdf, watch=watch, **choices)
         write_solution(solution, folder, report=solving.report, painter=painter)

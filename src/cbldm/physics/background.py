@@ -17,12 +17,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from cbldm.types import FloatArray, Pdf
+
+# Reading a file asks how many terms there may be: a misspelt name must not wait for torch.
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Highest Q in Å⁻¹ of a term.
 HIGHEST_Q = 2.0
@@ -102,6 +105,8 @@ class Background:
         """M times curves (..., n_r): what is left of them once a background has been allowed for."""
         if not len(self.q):
             return curves
+        import torch
+
         terms = torch.from_numpy(self._factors[0]).to(curves)
         return curves - (1 - (self.ridge / (1 + self.ridge)) ** 0.5) * (curves @ terms) @ terms.T
 
