@@ -159,7 +159,7 @@ def test_options_and_commands_in_the_text_exist():
     group = typer.main.get_command(app)
     known = {
         name
-        for command in group.commands.values()
+        for command in (group, *group.commands.values())
         for param in command.params
         for name in [*param.opts, *param.secondary_opts]
     }
