@@ -21,6 +21,7 @@ from cbldm.data.stream import Stream
 from cbldm.geometry.frames import FRAMES
 from cbldm.models.cbldm import CbLdm
 from cbldm.models.checkpoint import load_weights
+from cbldm.parallel import steady
 from cbldm.pipeline import recover
 
 STEPS = (0, 1, 2, 4, 8, 20, 50)
@@ -54,8 +55,12 @@ def quality(model: CbLdm, steps: int, per_frame: int) -> dict[str, float]:
     return dict(zip(names, np.mean(scores, axis=0).tolist(), strict=True))
 
 
+@steady()
 def seconds(model: CbLdm, steps: int) -> tuple[float, float]:
-    """Wall clock of drawing 64 samples for one PDF of about 150 atoms, and of recovering all positions from S."""
+    """Wall clock of drawing 64 samples for one PDF of about 150 atoms, and of recovering all positions from S.
+
+    Torch has one thread, as within a solve: on matrices of this size a second one costs more than it gains.
+    """
     batch = Stream(90_002, 1, "validation", (ATOMS - 3, ATOMS + 3), textbook=0.0).batch(0, "fcc")
     drawing, recovering = [], []
     for repeat in range(3):
