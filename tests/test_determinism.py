@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from cbldm.data.clusters import cubic, decahedron, hexagonal, icosahedron, octahedron
 from cbldm.data.pdf_files import pdf_from_arrays
@@ -19,7 +20,7 @@ from cbldm.types import Instrument
 
 CLUSTERS = {
     "fcc": octahedron(5, 1), "decahedron": decahedron(3, 2, 0), "icosahedron": icosahedron(3),
-    "hcp": hexagonal(4, 3, 4), "bcc": cubic("bcc", 3, 3, 3), "sc": cubic("sc", 2, 2, 2),
+    "hcp": hexagonal(4, 3, 4), "large": hexagonal(6, 4, 6), "bcc": cubic("bcc", 3, 3, 3), "sc": cubic("sc", 2, 2, 2),
 }  # fmt: skip
 #: Run by a process of its own: solves what it is told and prints the result.
 SCRIPT = """
@@ -65,12 +66,19 @@ def test_every_motif_agrees_on_one_and_two_threads(name, root):
     assert one == two
 
 
-def test_torch_counts_with_one_thread_and_gets_its_own_back():
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_torch_and_blas_count_with_one_thread_and_get_their_own_back():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        with steady(), steady():
-            assert (torch.get_num_threads(), n_threads()) == (1, 2)
-        assert torch.get_num_threads() == n_threads() == 2
+        with threadpool_limits(2, user_api="blas"):
+            assert blas_threads() == {2}
+            with steady(), steady():
+                assert (torch.get_num_threads(), n_threads(), blas_threads()) == (1, 2, {1})
+            assert torch.get_num_threads() == n_threads() == 2
+            assert blas_threads() == {2}
     finally:
         torch.set_num_threads(before)

@@ -65,7 +65,7 @@ ALLOWED = {
     "__main__": {"cli"},
 }
 
-CORE = {"numpy", "scipy", "torch", "ase", "safetensors", "typer", "rich", "matplotlib"}
+CORE = {"numpy", "scipy", "threadpoolctl", "torch", "ase", "safetensors", "typer", "rich", "matplotlib"}
 
 # Packages of an extra, and the one part that may import each.
 EXTRA = {

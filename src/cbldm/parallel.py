@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
+from threadpoolctl import threadpool_limits
 
 #: Threads at most: beyond a few they wait for the interpreter.
 MOST_THREADS = 4
@@ -30,12 +31,17 @@ def n_threads() -> int:
 
 @contextmanager
 def steady() -> Iterator[None]:
-    """Torch counts with one thread within: how a sum is divided changes its last bits. `each` still has all of them."""
+    """Torch and BLAS count with one thread within: how a sum is divided changes its last bits.
+
+    `each` still has all threads, and is faster so: BLAS would take all cores in every one of them. (It asks for its
+    number of threads only when it is loaded, which is before cbldm where numpy was imported first.)
+    """
     before, outer = torch.get_num_threads(), getattr(_inside, "allowed", 0)
     _inside.allowed = outer or before
     torch.set_num_threads(1)
     try:
-        yield
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         _inside.allowed = outer
         torch.set_num_threads(before)

@@ -225,7 +225,7 @@ loop.N_VALIDATION, loop.FRAMES = 2, {frames!r}
 sys.argv = ["cbldm.training", {config!r}, {out!r}, "--accelerator", "cpu"]
 sys.exit(main())
 """
-ABSENT = ("ase", "rich", "typer", "lightning_fabric", "matplotlib", "safetensors")
+ABSENT = ("ase", "rich", "typer", "lightning_fabric", "matplotlib", "safetensors", "threadpoolctl")
 
 
 def test_a_bare_machine_trains_the_same_weights(
