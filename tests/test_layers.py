@@ -57,7 +57,7 @@ ALLOWED = {
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
     "batch": SCIENCE | {"options", "pipeline", "results", "series"},
     "report": {"cores", "errors", "types"},
-    "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
+    "web": SCIENCE | {"cores", "first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
     | {"batch", "simulate", "training", "evaluation", "report", "series", "web"},

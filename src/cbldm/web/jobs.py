@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cbldm.cores import n_cores
 from cbldm.errors import InputError
 
 #: What a stage does, and how far a job has come, from 0 to 1, when it begins.
@@ -246,4 +247,4 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 def _threads(running: int) -> str:
     """Threads of each process, so that all together have one for each core."""
-    return os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // running)))
+    return os.environ.get("OMP_NUM_THREADS", str(max(1, n_cores() // running)))
