@@ -20,3 +20,11 @@ def test_classes_stand_for_the_distances_of_the_frame(name: str) -> None:
     assert (classes.bonds == classes.bonds.T).all()
     assert not classes.clashes.diagonal().any()
     assert (classes.clashes[some] == ((distance < EXCLUSION) & (distance > 0))).all()
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_sites_in_a_clash_are_those_of_the_table(name: str) -> None:
+    classes, rng = site_classes(name), np.random.default_rng(5)
+    for n in (1, 5, 200):
+        sites = rng.choice(len(classes.index), n, replace=False)
+        assert np.array_equal(classes.in_clash(sites), classes.clashes[np.ix_(sites, sites)].any(axis=1))

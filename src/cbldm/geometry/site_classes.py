@@ -55,6 +55,10 @@ class SiteClasses:
         """(n_sites,) clashes of each site with the occupied ones (n_sites,)."""
         return _touching(self.clashing, inside)
 
+    def in_clash(self, sites: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) True where a site (n,) clashes with another one of these."""
+        return np.asarray(np.append(self.occupied(sites), False)[self.clashing[sites]].any(axis=1))
+
     def hollows(self, inside: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
         """(n_sites,) True on empty sites that clash with no atom and have at least so many bonds to atoms."""
         return ~inside & (self.n_bonds(inside) >= least) & (self.n_clashes(inside) == 0)

@@ -42,10 +42,10 @@ def collective_moves(name: str, sites: Sites) -> list[Sites]:
         *_orbits(name, sites),
         *_shifted_layers(name, sites),
     ]
-    clashes = site_classes(name).clashes
+    classes = site_classes(name)
     distinct = {option.tobytes(): option for option in made}
     distinct.pop(np.sort(sites).tobytes(), None)
-    return [o for o in distinct.values() if len(o) >= 5 and not clashes[np.ix_(o, o)].any()]
+    return [option for option in distinct.values() if len(option) >= 5 and not classes.in_clash(option).any()]
 
 
 def least_bonds(name: str) -> int:

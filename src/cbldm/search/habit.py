@@ -97,11 +97,11 @@ class Habit:
             at: Which of the sites are toggled.
         """
         own, more, less, empty = self._steps
-        state = np.where(inside, 2, n_clashes == 0)
-        gained, lost = more[state, n_bonds] @ bonds, less[state, n_bonds] @ bonds
+        state = np.where(inside, 2, n_clashes == 0) * len(own) + n_bonds
+        gained, lost = more.take(state) @ bonds, less.take(state) @ bonds
         if clashes is not None:
-            gained -= empty[state, n_bonds] @ clashes
-            lost += np.where(~inside & (n_clashes == 1), empty[1, n_bonds], 0) @ clashes
+            gained -= empty.take(state) @ clashes
+            lost += np.where(~inside & (n_clashes == 1), empty[1].take(n_bonds), 0) @ clashes
         alone = own[n_bonds[..., at]]
         return np.asarray(np.where(inside[..., at], lost - alone, gained + alone), dtype=np.float64)
 

@@ -146,7 +146,9 @@ class SiteSearch:
         """(n, n_r) what a pair at each distance (n,) adds to G(r), but for a constant; zero for the distance zero."""
         d = (self.dnn * stretch * distances).clamp_min(0.1)
         variance = 2 * uiso * relative_variance(d, 0.0, delta2, self.pdf.instrument.qbroad).clamp_min(0.0)
-        waves = torch.exp(-0.5 * variance[:, None] * self.q**2) * torch.sin(d[:, None] * self.q) / d[:, None]
+        waves = (-0.5 * variance[:, None] * self.q**2).exp_()
+        waves *= torch.sin(d[:, None] * self.q)
+        waves /= d[:, None]
         waves[distances == 0] = 0.0
         return self.background.filtered(waves @ self.sines * self.damping)
 
@@ -222,8 +224,7 @@ class SiteSearch:
             inside[rng.choice(surface, min(n, len(surface)), replace=False)] = False
             inside[rng.choice(hollow, min(n, len(hollow)), replace=False)] = True
         sites = np.flatnonzero(inside)
-        bad = table.clashes[np.ix_(sites, sites)].any(axis=1)
-        sites = sites[~bad]
+        sites = sites[~table.in_clash(sites)]
         if len(sites) < 5 or not np.isfinite(self.prior.sizes[len(sites)]):
             return None
         misfit = float(self._misfit(self._curve(self.counts(sites), np.array(place.theta))[0]))

@@ -47,14 +47,14 @@ class Neighbourhood:
         n_bonds, n_clashes = classes.n_bonds(inside), classes.n_clashes(inside)
         occupied &= n_clashes <= MOST_CLASHES
         self.active = np.flatnonzero(occupied)
-        chosen = np.ix_(self.active, self.active)
-        pairs = classes.index[chosen]
-        found = np.bincount(pairs.ravel(), minlength=len(classes.distances)) > 0
-        self.pairs = (np.cumsum(found) - 1).astype(np.int16)[pairs]
+        pairs = self._among(classes.index)
+        found = np.zeros(len(classes.distances), dtype=bool)
+        found[pairs] = True
+        self.pairs = (np.cumsum(found) - 1).astype(np.int16).take(pairs)
         self.kernel, self.observed = kernel(np.flatnonzero(found)), observed
         # As numbers that can be multiplied.
-        self.bonds = classes.bonds[chosen].astype(np.float32)
-        self.clashes = classes.clashes[chosen].astype(np.float32) if classes.clashing.size else None
+        self.bonds = self._among(classes.bonds).astype(np.float32)
+        self.clashes = self._among(classes.clashes).astype(np.float32) if classes.clashing.size else None
         self.inside = inside[self.active]
         self.n_bonds, self.n_clashes = n_bonds[self.active], n_clashes[self.active]
         self.power = float(observed @ observed)
@@ -63,6 +63,10 @@ class Neighbourhood:
         partners = partners.reshape(n, -1).astype(np.float32)
         self.reach = partners @ self.kernel
         self.total = 0.5 * self.reach[self.inside].sum(axis=0)
+
+    def _among(self, table: NDArray[Any]) -> NDArray[Any]:
+        """(n_active, n_active) of a table (n_sites, n_sites)."""
+        return table.take(self.active, axis=0).take(self.active, axis=1)
 
     def misfit(self, along: Any = None, norm: Any = None) -> Any:
         """Squared distance of the best scaled total from the data, or of totals with these products."""
@@ -80,7 +84,8 @@ class Neighbourhood:
     def pairwise(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> FloatArray:
         """(len(a), len(b)) misfit after carrying atom b to the empty site a; infinite where that cannot be."""
         cross = np.ix_(a, b)
-        totals = (self.total + self.reach[a])[:, None] - self.reach[b] - self.kernel[self.pairs[cross]]
+        totals = (self.total + self.reach[a])[:, None] - self.reach[b]
+        totals -= self.kernel.take(self.pairs[cross], axis=0)
         misfits = np.asarray(self.misfit(totals @ self.observed, np.einsum("abr,abr->ab", totals, totals)))
         if self.clashes is not None:
             misfits[self.n_clashes[a][:, None] > self.clashes[cross]] = np.inf
@@ -94,7 +99,9 @@ class Neighbourhood:
     def carry_tolls(self, habit: Habit, tolls: FloatArray, a: NDArray[np.int64], b: NDArray[np.int64]) -> FloatArray:
         """(len(a), len(b)) what carrying atom b to the empty site a adds: taking b away (n_active,), then adding a."""
         links = self.bonds[a] if self.clashes is None else self.bonds[a] + self.clashes[a]
-        near = np.union1d(np.flatnonzero(links.any(axis=0)), a)
+        linked = np.asarray(links.any(axis=0))
+        linked[a] = True
+        near = np.flatnonzero(linked)
         after, across = np.ix_(b, near), np.ix_(near, a)
         inside = self.inside[near] & (near != b[:, None])
         added = habit.changes(
@@ -111,7 +118,8 @@ class Neighbourhood:
         """Fill an empty active site, or empty a filled one."""
         sign = -1 if self.inside[site] else 1
         self.total = self.total + sign * self.reach[site]
-        self.reach += sign * self.kernel[self.pairs[:, site]]
+        changed = self.kernel.take(self.pairs[site], axis=0)
+        (np.add if sign > 0 else np.subtract)(self.reach, changed, out=self.reach)
         self.n_bonds += sign * self.bonds[site].astype(np.int64)
         if self.clashes is not None:
             self.n_clashes += sign * self.clashes[site].astype(np.int64)
