@@ -10,7 +10,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
 
-GROUND = {"types", "errors", "views", "config", "arithmetic", "cores", "parallel"}
+GROUND = {"types", "errors", "views", "config", "arithmetic", "cores", "loading", "parallel"}
 SCIENCE = GROUND | {"physics", "geometry", "metrics", "optimize", "data", "models"}
 SOLVING = SCIENCE | {"library", "refine", "rank", "target"}
 
@@ -22,6 +22,7 @@ ALLOWED = {
     "config": {"errors", "types"},
     "arithmetic": set(),
     "cores": set(),
+    "loading": set(),
     "parallel": set(),
     "physics": GROUND,
     "geometry": GROUND,
@@ -57,7 +58,7 @@ ALLOWED = {
     "evaluation": SOLVING | {"ambiguity", "pipeline", "scores"},
     "batch": SCIENCE | {"options", "pipeline", "results", "series"},
     "report": {"cores", "errors", "types"},
-    "web": SCIENCE | {"cores", "first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
+    "web": SCIENCE | {"first_peak", "ligands", "options", "pipeline", "report", "results", "unfamiliar"},
     "cli": SOLVING
     | {"ambiguity", "calibrate", "ligands", "options", "pipeline", "rescue", "results", "saved"}
     | {"batch", "simulate", "training", "evaluation", "report", "series", "web"},

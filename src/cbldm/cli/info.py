@@ -26,6 +26,7 @@ from cbldm.cli.shared import (
     show_settings,
     unit,
 )
+from cbldm.loading import loading
 
 
 @app.command("info")
@@ -48,7 +49,8 @@ def info_command(
     pdf = read_pdf(file, element=element, qmin=qmin, qmax=qmax, qdamp=qdamp, qbroad=qbroad, rmin=rmin, rmax=rmax,
                    r_unit=unit(r_unit), instrument=instrument)  # fmt: skip
 
-    from cbldm.pipeline import inspect_pdf
+    with loading():
+        from cbldm.pipeline import inspect_pdf
 
     found = inspect_pdf(pdf)
     if as_json:

@@ -25,6 +25,7 @@ from cbldm.cli.shared import (
     show_settings,
     unit,
 )
+from cbldm.loading import loading
 
 
 @app.command("refine")
@@ -55,9 +56,10 @@ def refine_command(
                    instrument=instrument)  # fmt: skip
     show_settings(pdf)
 
-    from cbldm.ligands import background_note
-    from cbldm.pipeline import QDAMP_DOUBT, refine_structure
-    from cbldm.rescue import not_rescued
+    with loading():
+        from cbldm.ligands import background_note
+        from cbldm.pipeline import QDAMP_DOUBT, refine_structure
+        from cbldm.rescue import not_rescued
 
     candidate = refine_structure(pdf, atoms, fit_qdamp=fit_qdamp, fit_surface_uiso=fit_surface_uiso, rigid=rigid)
     if fit_qdamp:

@@ -10,6 +10,7 @@ import typer
 
 from cbldm.cli.shared import Json, Quiet, app, console, show_settings, watching
 from cbldm.cli.solving import Solving, takes_solving
+from cbldm.loading import loading
 
 
 @app.command("solve")
@@ -40,8 +41,9 @@ def solve_command(
         if not quiet:
             show_settings(pdf)
 
-        from cbldm.pipeline import solve
-        from cbldm.report.terminal import show_solution
+        with loading():
+            from cbldm.pipeline import solve
+            from cbldm.report.terminal import show_solution
 
         with watching(quiet) as watch:
             solution = solve(pdf, watch=watch, **choices)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from cbldm.errors import CbldmError
+from cbldm.loading import loading
 
 #: Least seconds between two reports on the same stage.
 PAUSE = 0.2
@@ -35,8 +36,9 @@ def main() -> None:
 
 def _make_ready() -> None:
     """Load what every answer needs."""
-    for name in ("pipeline", "results", "report.figures", "report.html"):
-        import_module(f"cbldm.{name}")
+    with loading():
+        for name in ("pipeline", "results", "report.figures", "report.html"):
+            import_module(f"cbldm.{name}")
 
 
 def _answer(task: Mapping[str, Any], answers: TextIO) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""What a process loads at its start is not searched for garbage, what comes later is."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import gc
+from cbldm.loading import loading
+before = [each["collections"] for each in gc.get_stats()]
+with loading():
+    import torch
+assert [each["collections"] for each in gc.get_stats()] == before
+assert gc.isenabled()
+assert gc.get_freeze_count() > 100_000
+assert len(gc.get_objects()) < 1000
+"""
+
+
+def test_nothing_is_collected_while_torch_is_loaded():
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True)
+
+
+def test_garbage_is_collected_after_a_failed_import():
+    from cbldm.loading import loading
+
+    try:
+        with pytest.raises(ImportError), loading():
+            import cbldm.nothing  # noqa: F401
+        assert gc.isenabled()
+    finally:
+        gc.unfreeze()
