@@ -59,7 +59,7 @@ def quality(model: CbLdm, steps: int, per_frame: int) -> dict[str, float]:
 def seconds(model: CbLdm, steps: int) -> tuple[float, float]:
     """Wall clock of drawing 64 samples for one PDF of about 150 atoms, and of recovering all positions from S.
 
-    Torch has one thread, as within a solve: on matrices of this size a second one costs more than it gains.
+    Torch and BLAS have one thread, as within a solve: on matrices of this size a second one costs more than it gains.
     """
     batch = Stream(90_002, 1, "validation", (ATOMS - 3, ATOMS + 3), textbook=0.0).batch(0, "fcc")
     drawing, recovering = [], []

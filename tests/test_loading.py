@@ -3,8 +3,11 @@
 import gc
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+
+from cbldm.loading import loading
 
 SCRIPT = """
 import gc
@@ -24,11 +27,9 @@ def test_nothing_is_collected_while_torch_is_loaded():
 
 
 def test_garbage_is_collected_after_a_failed_import():
-    from cbldm.loading import loading
-
     try:
         with pytest.raises(ImportError), loading():
-            import cbldm.nothing  # noqa: F401
+            import_module("cbldm.nothing")
         assert gc.isenabled()
     finally:
         gc.unfreeze()

@@ -57,7 +57,7 @@ class SiteClasses:
 
     def in_clash(self, sites: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n,) True where a site (n,) clashes with another one of these."""
-        return np.asarray(np.append(self.occupied(sites), False)[self.clashing[sites]].any(axis=1))
+        return self.n_clashes(self.occupied(sites))[sites] > 0
 
     def hollows(self, inside: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
         """(n_sites,) True on empty sites that clash with no atom and have at least so many bonds to atoms."""

@@ -97,6 +97,7 @@ class Habit:
             at: Which of the sites are toggled.
         """
         own, more, less, empty = self._steps
+        # One index into a whole table takes half the time of two.
         state = np.where(inside, 2, n_clashes == 0) * len(own) + n_bonds
         gained, lost = more.take(state) @ bonds, less.take(state) @ bonds
         if clashes is not None:

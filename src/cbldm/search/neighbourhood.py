@@ -118,8 +118,7 @@ class Neighbourhood:
         """Fill an empty active site, or empty a filled one."""
         sign = -1 if self.inside[site] else 1
         self.total = self.total + sign * self.reach[site]
-        changed = self.kernel.take(self.pairs[site], axis=0)
-        (np.add if sign > 0 else np.subtract)(self.reach, changed, out=self.reach)
+        self.reach += sign * self.kernel.take(self.pairs[site], axis=0)
         self.n_bonds += sign * self.bonds[site].astype(np.int64)
         if self.clashes is not None:
             self.n_clashes += sign * self.clashes[site].astype(np.int64)
